@@ -1,0 +1,1 @@
+"""Adapters to brokers, blind to one another."""

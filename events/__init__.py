@@ -1,0 +1,1 @@
+"""News of what was recorded, carried between and within processes."""

@@ -1,0 +1,1 @@
+"""The GraphQL verbs: they translate and delegate."""

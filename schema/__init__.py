@@ -1,0 +1,1 @@
+"""The GraphQL nouns: types, inputs, scalars and their descriptions."""
