@@ -1,0 +1,1 @@
+"""Pre-trade risk: limits, checks and the gate that alone approves orders."""

@@ -1,0 +1,1 @@
+"""The core: orders, fills, accounts and the desk, in the standard library alone."""

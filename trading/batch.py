@@ -1,0 +1,221 @@
+"""The natural batch: what is queued now, up to 64 commands, goes into one transaction."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from trading.books import Wants
+from trading.clerk import Clerk, Decided, Handled
+from trading.command import CancelAllOrders, CancelOrder, OrderCommand, PlaceOrder, ReplaceOrder
+from trading.ids import AccountID, InstrumentID, WireID
+from trading.instrument import Catalogue, UnknownSymbol
+from trading.ledger import Dispatch
+from trading.outcome import BrokerUnavailable, OutcomeUnknown, Overloaded
+from trading.ports import Clock, Doorbell, Quotes
+from trading.store import Store, StoreUnavailable
+
+logger = logging.getLogger(__name__)
+
+BATCH_MAX = 64
+_QUEUE_MAX = 4096
+
+
+class Session(Protocol):
+    """A broker session that this process owns, as far as accepting commands needs it."""
+
+    @property
+    def epoch(self) -> int:
+        """The lease under which it sends."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether recovery is done and the session works."""
+
+    def dispatch(self, dispatches: Sequence[Dispatch]) -> None:
+        """Send commands that are committed as SENT."""
+
+    def expect(self, wire_id: WireID) -> asyncio.Future[None]:
+        """Return a future that is done when the broker's first word on a command is recorded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What was decided and committed, and the broker's first word on it, if that is to come."""
+
+    decided: Decided
+    first_word: asyncio.Future[None] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Pending:
+    command: OrderCommand
+    broker: str
+    awaits_broker: bool
+    done: asyncio.Future[Settled]
+
+
+class CommandQueue:
+    """Commits clients' commands in batches, in a task of its own.
+
+    A client that goes away cancels only its waiting: the transaction belongs to the queue.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        clerk: Clerk,
+        catalogue: Catalogue,
+        sessions: Mapping[str, Session],
+        quotes: Quotes,
+        doorbell: Doorbell,
+        clock: Clock,
+    ) -> None:
+        """Take the broker sessions that this process owns, by the broker's name."""
+        self._store = store
+        self._clerk = clerk
+        self._catalogue = catalogue
+        self._sessions = sessions
+        self._quotes = quotes
+        self._doorbell = doorbell
+        self._clock = clock
+        self._queue: deque[_Pending] = deque()
+        self._filled = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._worker: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to commit."""
+        self._worker = asyncio.create_task(self._work(), name="desk")
+
+    async def stop(self) -> None:
+        """Commit what is queued, and end."""
+        worker, self._worker = self._worker, None
+        if worker is None:
+            return
+        await self._idle.wait()
+        worker.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await worker
+
+    async def put(self, command: OrderCommand, broker: str, *, awaits_broker: bool) -> Settled:
+        """Queue a command for an account's broker, and return what was decided once committed.
+
+        Raises BrokerUnavailable, Overloaded, OutcomeUnknown.
+        """
+        if self._worker is None or not self._is_open(broker):
+            raise BrokerUnavailable(
+                f"no session with {broker} is open: try again", retry_after_ms=1000
+            )
+        if len(self._queue) >= _QUEUE_MAX:
+            raise Overloaded("too many commands are waiting: nothing was done", retry_after_ms=100)
+        done: asyncio.Future[Settled] = asyncio.get_running_loop().create_future()
+        self._queue.append(_Pending(command, broker, awaits_broker, done))
+        self._idle.clear()
+        self._filled.set()
+        return await done
+
+    def _is_open(self, broker: str) -> bool:
+        session = self._sessions.get(broker)
+        return session is not None and session.is_open
+
+    async def _work(self) -> None:
+        while True:
+            await self._filled.wait()
+            self._filled.clear()
+            while self._queue:
+                count = min(len(self._queue), BATCH_MAX)
+                batch = [self._queue.popleft() for _ in range(count)]
+                await self._settle([pending for pending in batch if not pending.done.done()])
+            self._idle.set()
+
+    async def _settle(self, batch: Sequence[_Pending]) -> None:
+        """Commit a batch; if that fails, each command alone, so that one stalls no stranger."""
+        if not batch:
+            return
+        try:
+            settled = await self._commit(batch)
+        except Exception as error:  # noqa: BLE001 - each client is told of its own failure
+            if len(batch) > 1:
+                for pending in batch:
+                    await self._settle([pending])
+            else:
+                _fail(batch[0], error)
+            return
+        for pending, each in zip(batch, settled, strict=True):
+            if not pending.done.done():
+                pending.done.set_result(each)
+
+    async def _commit(self, batch: Sequence[_Pending]) -> list[Settled]:
+        accounts = sorted({pending.command.account_id for pending in batch})
+        at = self._clock.now()
+        async with self._store.transaction() as transaction:
+            await transaction.lock(accounts)
+            books = await transaction.load(wants([p.command for p in batch], self._catalogue))
+            handled = [
+                self._clerk.handle(books, p.command, self._sessions[p.broker].epoch, at)
+                for p in batch
+            ]
+            await transaction.save(books)
+        # From here on it is durable: now, and not before, may anything leave.
+        settled = [self._expect(p, h) for p, h in zip(batch, handled, strict=True)]
+        for pending, each in zip(batch, handled, strict=True):
+            self._sessions[pending.broker].dispatch(each.dispatches)
+        self._doorbell.ring(accounts)
+        # Buying power rests on the marks of all that is held, so those must stay fresh as well.
+        self._quotes.want({symbol for _, symbol in books.positions})
+        return settled
+
+    def _expect(self, pending: _Pending, handled: Handled) -> Settled:
+        if not pending.awaits_broker or handled.wire_id is None:
+            return Settled(handled.decided)
+        # Asked for before it is sent: the broker may answer before the client gets to wait.
+        return Settled(handled.decided, self._sessions[pending.broker].expect(handled.wire_id))
+
+
+def wants(commands: Sequence[OrderCommand], catalogue: Catalogue) -> Wants:
+    """Say what a transaction must see to decide these commands."""
+    keys = {(each.account_id, each.cl_ord_id) for each in commands}
+    targets = [
+        (each.account_id, each.target)
+        for each in commands
+        if isinstance(each, ReplaceOrder | CancelOrder)
+    ]
+    keys |= {(account, t.orig_cl_ord_id) for account, t in targets if t.orig_cl_ord_id}
+    return Wants(
+        accounts=frozenset(each.account_id for each in commands),
+        cl_ord_ids=frozenset(keys),
+        order_ids=frozenset(t.order_id for _, t in targets if t.order_id),
+        open_orders_of=frozenset(_mass_canceled(commands)),
+        symbols=frozenset(_symbols(commands, catalogue)),
+    )
+
+
+def _mass_canceled(commands: Sequence[OrderCommand]) -> set[AccountID]:
+    return {each.account_id for each in commands if isinstance(each, CancelAllOrders)}
+
+
+def _symbols(commands: Sequence[OrderCommand], catalogue: Catalogue) -> set[InstrumentID]:
+    found = set()
+    for each in commands:
+        if isinstance(each, PlaceOrder):
+            with contextlib.suppress(UnknownSymbol):
+                found.add(catalogue.resolve(each.symbol).id)
+    return found
+
+
+def _fail(pending: _Pending, error: Exception) -> None:
+    if pending.done.done():
+        return
+    if isinstance(error, StoreUnavailable):
+        text = "whether the command was recorded is not known: ask again with the same clOrdId"
+        pending.done.set_exception(OutcomeUnknown(text, retry_after_ms=250))
+        return
+    pending.done.set_exception(error)

@@ -1,0 +1,106 @@
+"""The command ledger's rules: what may be sent next, and what is refused when an order ends."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from trading.account import TradingState
+from trading.books import Books
+from trading.command import Command, CommandKind, CommandState
+from trading.order import ApprovedOrder, ApprovedReplace, Order
+from trading.reject import CxlRejReason, CxlRejResponseTo, RejectedBy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dispatch:
+    """A command that is recorded as SENT, for its session to send now that this is committed.
+
+    `approved` is what a NEW or REPLACE needs; a cancel needs nobody's approval. `approved_under` is
+    the trading state that the approval was given under.
+    """
+
+    command: Command
+    order: Order
+    approved: ApprovedOrder | ApprovedReplace | None
+    approved_under: TradingState
+
+
+def dispatch(
+    books: Books,
+    command: Command,
+    approved: ApprovedOrder | ApprovedReplace | None,
+    epoch: int,
+    at: int,
+) -> Dispatch:
+    """Record that a command is about to be sent: from here on the broker may have it."""
+    sent = replace(
+        command, state=CommandState.SENT, attempt=command.attempt + 1, epoch=epoch, sent_at=at
+    )
+    books.put_command(sent)
+    return Dispatch(
+        command=sent,
+        order=books.orders[command.order_id],
+        approved=approved,
+        approved_under=books.accounts[command.account_id].trading_state,
+    )
+
+
+def next_to_send(books: Books, order: Order) -> Command | None:
+    """Return the order's oldest queued command, if it may leave now.
+
+    One command of an order is in flight at a time, and a cancel or replace waits until the broker
+    has said under which id the order can be addressed.
+    """
+    commands = books.commands_of(order.id)
+    if any(command.state.is_in_flight for command in commands):
+        return None
+    queued = next((c for c in commands if c.state is CommandState.QUEUED), None)
+    if queued is None or queued.kind is CommandKind.NEW or order.secondary_order_id is not None:
+        return queued
+    return None
+
+
+def refuse_amendment(
+    books: Books,
+    command: Command,
+    state: CommandState,
+    refusal: tuple[CxlRejReason, RejectedBy, str],
+    at: int,
+) -> None:
+    """End a cancel or replace with an OrderCancelReject: its order goes on without it."""
+    order = books.orders[command.order_id]
+    reason, rejected_by, text = refusal
+    if command.kind is CommandKind.CANCEL:
+        order = replace(order, pending_cancel=False)
+        response_to = CxlRejResponseTo.ORDER_CANCEL_REQUEST
+    else:
+        order = replace(order, replacement=None)
+        response_to = CxlRejResponseTo.ORDER_CANCEL_REPLACE_REQUEST
+    books.settle(command, state, text)
+    order = with_doubt(books, order)
+    if command.cl_ord_id is None:
+        raise ValueError("a cancel or replace carries the ClOrdID of its client")
+    books.record_cancel_reject(
+        (command.account_id, command.cl_ord_id, command.orig_cl_ord_id),
+        order,
+        response_to,
+        reason,
+        rejected_by,
+        text,
+        at,
+    )
+
+
+def refuse_queued(books: Books, order: Order, at: int) -> None:
+    """Refuse what still waits to be sent for an order that has ended: it would come too late."""
+    for command in books.commands_of(order.id):
+        if command.state is CommandState.QUEUED and command.kind is not CommandKind.NEW:
+            text = f"the order is {order.status}"
+            refusal = (CxlRejReason.TOO_LATE_TO_CANCEL, RejectedBy.GATEWAY, text)
+            refuse_amendment(books, command, CommandState.REJECTED, refusal, at)
+
+
+def with_doubt(books: Books, order: Order) -> Order:
+    """Return the order, in doubt exactly while one of its commands is."""
+    doubt = any(c.state is CommandState.IN_DOUBT for c in books.commands_of(order.id))
+    return order if order.in_doubt == doubt else replace(order, in_doubt=doubt)

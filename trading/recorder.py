@@ -1,0 +1,304 @@
+"""The recorder: turns what brokers claim and how sendings ended into records."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from trading import ledger, lifecycle, reconciliation
+from trading.books import Books
+from trading.command import Command, CommandKind, CommandState
+from trading.execution import (
+    Break,
+    BreakKind,
+    BrokerCancelReject,
+    BrokerEvent,
+    BrokerReport,
+    BrokerUnknown,
+    ExecType,
+)
+from trading.ids import ClOrdID, SecondaryOrderID, WireID
+from trading.ledger import Dispatch
+from trading.lifecycle import Applied, Ignored, Quarantined
+from trading.order import Order, OrdStatus
+from trading.ports import BrokerOrder, Gate, Withheld
+from trading.reject import CxlRejReason, OrdRejReason, RejectedBy
+
+
+@dataclass(frozen=True, slots=True)
+class Acked:
+    """The broker answered that it has taken a command."""
+
+    wire_id: WireID
+    secondary_order_id: SecondaryOrderID | None
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The broker answered that it will not do it."""
+
+    wire_id: WireID
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Returned:
+    """A command certainly took no effect: it goes back to the queue, to be sent when due."""
+
+    wire_id: WireID
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """It is time to look at a queued command again."""
+
+    wire_id: WireID
+
+
+@dataclass(frozen=True, slots=True)
+class Doubted:
+    """Whether a command took effect is not known."""
+
+    wire_id: WireID
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What the broker shows of an order whose command was in doubt; None if it never had it."""
+
+    wire_id: WireID
+    theirs: BrokerOrder | None
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """A claim found by comparing our order, as of a sequence number, with the broker's."""
+
+    wire_id: WireID
+    theirs: BrokerOrder
+    as_of_seq: int
+
+
+type Answer = Acked | Refused | Returned | Due | Doubted | Found | Compared
+type News = BrokerEvent | Answer
+
+
+class Recorder:
+    """Applies news to the books. Pure; what is to be sent next is returned."""
+
+    def __init__(self, gate: Gate, *, resends: bool) -> None:
+        """Take the gate, for readmission; `resends` if the broker dedupes a repeated wire id."""
+        self._gate = gate
+        self._resends = resends
+
+    def take(self, books: Books, news: News, epoch: int, at: int) -> list[Dispatch]:
+        """Record one piece of news, and promote what its order may send next."""
+        match news:
+            case BrokerEvent():
+                return self._event(books, news, epoch, at)
+            case Compared():
+                return self._compared(books, news, epoch, at)
+            case _:
+                command = books.commands.get(news.wire_id)
+                if command is None or not command.state.is_open:
+                    return []
+                self._answer(books, command, news, at)
+                if isinstance(news, Returned):
+                    return []  # It waits until it is Due.
+                return self._promote(books, books.orders[command.order_id], epoch, at)
+
+    # --- claims ----------------------------------------------------------------------------------
+
+    def _event(self, books: Books, event: BrokerEvent, epoch: int, at: int) -> list[Dispatch]:
+        if event.key in books.seen_keys:
+            return []
+        books.seen_keys.add(event.key)
+        books.new_broker_keys.append(event.key)
+        order = books.order_of(event.wire_id)
+        if order is None:
+            text = f"{event.key} is about {event.wire_id}, which is no order of ours"
+            books.new_breaks.append(
+                Break(
+                    kind=BreakKind.UNKNOWN_ORDER,
+                    account_id=None,
+                    order_id=None,
+                    detail=text,
+                    raised_at=at,
+                )
+            )
+            return []
+        match event:
+            case BrokerReport():
+                for claim in reconciliation.retirements(books.fills.get(order.id, []), event):
+                    self._apply(books, books.orders[order.id], claim, at)
+                self._apply(books, books.orders[order.id], event, at)
+            case BrokerCancelReject():
+                self._cancel_reject(books, event, at)
+            case BrokerUnknown():
+                books.raise_breaks([BreakKind.UNREADABLE], order, event.text, at)
+            case _:
+                raise TypeError(f"no broker event: {type(event).__name__}")
+        return self._promote(books, books.orders[order.id], epoch, at)
+
+    def _apply(self, books: Books, order: Order, claim: BrokerReport, at: int) -> None:
+        outcome = lifecycle.apply(order, claim, books.fills.get(order.id, []))
+        match outcome:
+            case Quarantined(kind, why):
+                books.raise_breaks([kind], order, f"{claim.key}: {why}", at)
+            case Ignored():
+                self._settle_by(books, order, claim)
+                self._leave_doubt(books, books.orders[order.id], f"evidence: {claim.key}", at)
+            case Applied(order=after, fill=fill, breaks=breaks):
+                books.raise_breaks(breaks, after, f"{claim.key}: {claim.exec_type}", at)
+                ids = self._settle_by(books, after, claim)
+                if claim.exec_type is ExecType.REPLACED and ids is not None:
+                    after = replace(after, cl_ord_id=ids[0])
+                books.record(after, claim.exec_type, at, fill=fill, claim=claim, ids=ids)
+                self._leave_doubt(books, books.orders[order.id], f"evidence: {claim.key}", at)
+                if not after.is_open:
+                    ledger.refuse_queued(books, books.orders[order.id], at)
+
+    def _settle_by(
+        self, books: Books, order: Order, claim: BrokerReport
+    ) -> tuple[ClOrdID | None, ClOrdID | None] | None:
+        """Settle the command that a claim shows to be done; return the ClOrdIDs of that command."""
+        evidence = f"evidence: {claim.key}"
+        kinds = _ANSWERED.get(claim.exec_type, frozenset({CommandKind.NEW}))
+        ids = None
+        for command in books.commands_of(order.id):
+            if command.kind is CommandKind.NEW and command.state.is_in_flight:
+                # Whatever a broker says of an order, it says that the order reached it.
+                rejected = claim.exec_type is ExecType.REJECTED
+                state = CommandState.REJECTED if rejected else CommandState.ACKED
+                books.settle(command, state, evidence)
+            elif command.kind in kinds and command.state.is_in_flight:
+                books.settle(command, CommandState.ACKED, evidence)
+                ids = (command.cl_ord_id, command.orig_cl_ord_id)
+        return ids
+
+    def _cancel_reject(self, books: Books, event: BrokerCancelReject, at: int) -> None:
+        command = books.commands.get(event.request_wire_id)
+        if command is None or not command.state.is_in_flight:
+            return
+        text = event.text or str(event.cxl_rej_reason)
+        refusal = (event.cxl_rej_reason, RejectedBy.BROKER, text)
+        ledger.refuse_amendment(books, command, CommandState.REJECTED, refusal, at)
+
+    def _compared(self, books: Books, news: Compared, epoch: int, at: int) -> list[Dispatch]:
+        order = books.order_of(news.wire_id)
+        if order is None or order.last_seq != news.as_of_seq:
+            return []  # The order has moved since the broker was asked: the answer is too old.
+        for claim in reconciliation.differences(order, news.theirs, at):
+            self._apply(books, books.orders[order.id], claim, at)
+        return self._promote(books, books.orders[order.id], epoch, at)
+
+    # --- answers ---------------------------------------------------------------------------------
+
+    def _answer(self, books: Books, command: Command, news: Answer, at: int) -> None:
+        order = books.orders[command.order_id]
+        match news:
+            case Acked(secondary_order_id=secondary):
+                if command.kind is CommandKind.NEW:
+                    self._apply(books, order, _taken(order, secondary, at), at)
+            case Refused(text=text):
+                self._refused(books, command, text, RejectedBy.BROKER, at)
+            case Returned(why=why):
+                books.settle(command, CommandState.QUEUED, why)
+            case Doubted(why=why):
+                self._doubt(books, command, why, at)
+            case Found(theirs=theirs):
+                self._found(books, command, theirs, at)
+            case Due() | Compared():
+                pass
+
+    def _refused(self, books: Books, command: Command, text: str, by: RejectedBy, at: int) -> None:
+        state = CommandState.REJECTED if by is RejectedBy.BROKER else CommandState.WITHHELD
+        if command.kind is not CommandKind.NEW:
+            refusal = (CxlRejReason.BROKER_OPTION, by, text)
+            ledger.refuse_amendment(books, command, state, refusal, at)
+            return
+        books.settle(command, state, text)
+        order = books.orders[command.order_id]
+        if order.status is not OrdStatus.PENDING_NEW:
+            return
+        reason = OrdRejReason.BROKER_OPTION if by is RejectedBy.BROKER else OrdRejReason.STALE_ORDER
+        refused = replace(
+            ledger.with_doubt(books, order),
+            status=OrdStatus.REJECTED,
+            rejected_by=by,
+            ord_rej_reason=reason,
+            text=text,
+        )
+        books.record(refused, ExecType.REJECTED, at)
+        ledger.refuse_queued(books, books.orders[order.id], at)
+
+    def _doubt(self, books: Books, command: Command, why: str, at: int) -> None:
+        if command.state is CommandState.IN_DOUBT:
+            return
+        books.settle(command, CommandState.IN_DOUBT, why)
+        order = books.orders[command.order_id]
+        if not order.in_doubt:
+            text = f"in doubt whether the {command.kind} took effect: {why}"
+            books.record(replace(order, in_doubt=True), ExecType.RESTATED, at, text=text)
+
+    def _leave_doubt(self, books: Books, order: Order, evidence: str, at: int) -> None:
+        certain = ledger.with_doubt(books, order)
+        if order.in_doubt and not certain.in_doubt:
+            books.record(certain, ExecType.RESTATED, at, text=evidence)
+
+    def _found(self, books: Books, command: Command, theirs: BrokerOrder | None, at: int) -> None:
+        """Settle a doubt by what the broker shows. What it never had is sent again, or refused."""
+        order = books.orders[command.order_id]
+        if theirs is not None:
+            for claim in reconciliation.differences(order, theirs, at):
+                self._apply(books, books.orders[order.id], claim, at)
+        settled = books.commands[command.wire_id]
+        if settled.state is not CommandState.IN_DOUBT:
+            return
+        if theirs is not None and (
+            command.kind is CommandKind.NEW or theirs.last_request_wire_id == command.wire_id
+        ):
+            books.settle(command, CommandState.ACKED, "evidence: the broker shows it")
+            self._leave_doubt(books, books.orders[order.id], "evidence: the broker shows it", at)
+            return
+        if command.kind is CommandKind.NEW and not self._resends:
+            text = "the broker never had the order"
+            self._refused(books, command, text, RejectedBy.GATEWAY, at)
+            return
+        books.settle(command, CommandState.QUEUED, "evidence: the broker never had it")
+        text = f"evidence: the {command.kind} never reached the broker"
+        self._leave_doubt(books, books.orders[order.id], text, at)
+
+    # --- what next -------------------------------------------------------------------------------
+
+    def _promote(self, books: Books, order: Order, epoch: int, at: int) -> list[Dispatch]:
+        """Mark the order's next command as sent, if it may leave; withhold what no longer may."""
+        command = ledger.next_to_send(books, order)
+        if command is None:
+            return []
+        if command.kind is CommandKind.CANCEL:
+            return [ledger.dispatch(books, command, None, epoch, at)]
+        approved = self._gate.readmit(order, command, books, at)
+        if isinstance(approved, Withheld):
+            self._refused(books, command, approved.why, RejectedBy.GATEWAY, at)
+            return self._promote(books, books.orders[order.id], epoch, at)
+        return [ledger.dispatch(books, command, approved, epoch, at)]
+
+
+_ANSWERED = {
+    ExecType.CANCELED: frozenset({CommandKind.CANCEL}),
+    ExecType.REPLACED: frozenset({CommandKind.REPLACE}),
+}
+
+
+def _taken(order: Order, secondary: SecondaryOrderID | None, at: int) -> BrokerReport:
+    return BrokerReport(
+        key=f"ack:{order.wire_id}",
+        cursor=None,
+        wire_id=order.wire_id,
+        received_at=at,
+        exec_type=ExecType.NEW,
+        transact_time=at,
+        secondary_order_id=secondary,
+    )

@@ -1,0 +1,363 @@
+"""The owner of one broker session: sends what is committed, records what the broker claims."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Coroutine, Iterable, Sequence
+from dataclasses import dataclass
+
+from trading.books import Books, Wants
+from trading.command import CommandState
+from trading.execution import Break, BreakKind, BrokerEvent, BrokerUnknown
+from trading.ids import AccountID, WireID
+from trading.ledger import Dispatch
+from trading.order import ApprovedOrder, ApprovedReplace
+from trading.permit import Permits
+from trading.ports import (
+    Ack,
+    Broker,
+    BrokerError,
+    Clock,
+    Doorbell,
+    InDoubt,
+    Permit,
+    PermitRefused,
+    RateLimited,
+    Rejected,
+    Unauthorized,
+    Unavailable,
+)
+from trading.reconciliation import differences
+from trading.recorder import (
+    Acked,
+    Answer,
+    Compared,
+    Doubted,
+    Due,
+    Found,
+    News,
+    Recorder,
+    Refused,
+    Returned,
+)
+from trading.store import Store, StoreUnavailable
+
+logger = logging.getLogger(__name__)
+
+_BATCH_MAX = 64
+_INBOX_MAX = 4096
+_RETRY_S = 1.0
+_STORE_RETRY_S = 0.25
+_INQUIRY_S = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionSettings:
+    """How often a session compares its orders with the broker's, and how long it drains at the end.
+
+    Both in seconds.
+    """
+
+    reconcile_every_s: float = 10.0
+    drain_s: float = 2.0
+
+
+class BrokerSession:
+    """One broker session and the accounts that it serves, owned by this process under `epoch`."""
+
+    def __init__(
+        self,
+        *,
+        broker: Broker,
+        store: Store,
+        recorder: Recorder,
+        permits: Permits,
+        doorbell: Doorbell,
+        clock: Clock,
+        epoch: int = 1,
+        settings: SessionSettings | None = None,
+    ) -> None:
+        """Take the broker's adapter and everything that recording its claims needs."""
+        self._broker = broker
+        self._store = store
+        self._recorder = recorder
+        self._permits = permits
+        self._doorbell = doorbell
+        self._clock = clock
+        self._settings = settings or SessionSettings()
+        self._inbox: asyncio.Queue[News] = asyncio.Queue(_INBOX_MAX)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._sends: set[asyncio.Task[None]] = set()
+        self._waiting: dict[WireID, list[asyncio.Future[None]]] = {}
+        self._suspects: dict[WireID, int] = {}
+        self.epoch = epoch
+        self.is_open = False
+
+    @property
+    def name(self) -> str:
+        """The broker's name."""
+        return self._broker.capabilities.broker
+
+    async def start(self) -> None:
+        """Open the session: start-up is recovery, so what was in flight is settled from here on."""
+        accounts = await self._store.accounts_at(self.name)
+        await self._broker.connect(await self._store.cursor(self.name))
+        self._start(self._listen(), "listen")
+        self._start(self._record(), "record")
+        await self._recover(accounts)
+        self._start(self._reconcile_forever(accounts), "reconcile")
+        self.is_open = True
+
+    async def stop(self) -> None:
+        """Send nothing more, wait briefly for answers on their way, record them, and close."""
+        self.is_open = False
+        if self._sends:
+            await asyncio.wait(self._sends, timeout=self._settings.drain_s)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._settings.drain_s):
+                await self._inbox.join()
+        self._permits.is_open = False
+        for task in self._tasks | self._sends:
+            task.cancel()
+        await asyncio.gather(*self._tasks, *self._sends, return_exceptions=True)
+        await self._broker.close()
+
+    def dispatch(self, dispatches: Iterable[Dispatch]) -> None:
+        """Send commands that are committed as SENT."""
+        for dispatch in dispatches:
+            task = asyncio.create_task(self._send(dispatch))
+            self._sends.add(task)
+            task.add_done_callback(self._sends.discard)
+
+    def expect(self, wire_id: WireID) -> asyncio.Future[None]:
+        """Return a future that is done when the broker's first word on a command is recorded."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(wire_id, []).append(future)
+        return future
+
+    def forget(self, wire_id: WireID) -> None:
+        """Stop waiting for a command."""
+        self._waiting.pop(wire_id, None)
+
+    def _start(self, work: Coroutine[None, None, None], what: str) -> None:
+        task = asyncio.create_task(work, name=f"{self.name}-{what}")
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """Close the session if one of its tasks died of a defect: better shut than half deaf."""
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.critical("the session task %s died", task.get_name(), exc_info=error)
+            self.is_open = False
+
+    # --- sending ---------------------------------------------------------------------------------
+
+    async def _send(self, dispatch: Dispatch) -> None:
+        answer = await self._attempt(dispatch)
+        await self._inbox.put(answer)
+
+    async def _attempt(self, dispatch: Dispatch) -> Answer:
+        """Send one command, and say how that ended; what may have taken effect is in doubt."""
+        wire_id = dispatch.command.wire_id
+        try:
+            ack = await self._hand_over(dispatch)
+        except Rejected as rejected:
+            return Refused(wire_id, str(rejected))
+        except (PermitRefused, RateLimited, Unavailable, Unauthorized) as refused:
+            wait = refused.retry_after_s if isinstance(refused, RateLimited) else _RETRY_S
+            self._later(wait, Due(wire_id))
+            return Returned(wire_id, str(refused))
+        except InDoubt as doubt:
+            return Doubted(wire_id, str(doubt))
+        except Exception as defect:
+            logger.exception("an adapter let an error of another kind out")
+            return Doubted(wire_id, f"{type(defect).__name__} in the adapter")
+        return Acked(wire_id, ack.secondary_order_id)
+
+    async def _hand_over(self, dispatch: Dispatch) -> Ack:
+        match dispatch.approved:
+            case ApprovedOrder() as approved:
+                return await self._broker.submit(approved, self._permit(dispatch))
+            case ApprovedReplace() as approved:
+                return await self._broker.replace(approved, self._permit(dispatch))
+            case None:
+                return await self._broker.cancel(dispatch.order, dispatch.command.wire_id)
+
+    def _permit(self, dispatch: Dispatch) -> Permit:
+        return self._permits.permit(dispatch.order.account_id, dispatch.approved_under)
+
+    def _later(self, seconds: float, news: News) -> None:
+        async def bring() -> None:
+            await self._clock.sleep(seconds)
+            await self._inbox.put(news)
+
+        self._start(bring(), "later")
+
+    # --- doubt -----------------------------------------------------------------------------------
+
+    def _inquire(self, command_id: WireID, order_id: WireID) -> None:
+        """Ask the broker for an order until it gives a clear answer; a failed query is none."""
+
+        async def ask() -> None:
+            for attempt in range(1_000_000):
+                await self._clock.sleep(_INQUIRY_S[min(attempt, len(_INQUIRY_S) - 1)])
+                try:
+                    theirs = await self._broker.find_order(order_id)
+                except BrokerError as error:
+                    logger.warning("the broker could not be asked for %s: %s", order_id, error)
+                    continue
+                await self._inbox.put(Found(command_id, theirs))
+                return
+
+        self._start(ask(), "inquire")
+
+    async def _recover(self, accounts: Sequence[AccountID]) -> None:
+        """Take up what a process before this one left: what was sent is in doubt."""
+        for command in await self._store.open_commands(accounts):
+            match command.state:
+                case CommandState.SENT:
+                    why = "the gateway stopped before the broker's answer was recorded"
+                    await self._inbox.put(Doubted(command.wire_id, why))
+                case CommandState.IN_DOUBT:
+                    await self._inbox.put(Doubted(command.wire_id, command.evidence or "restart"))
+                case _:
+                    await self._inbox.put(Due(command.wire_id))
+
+    # --- recording -------------------------------------------------------------------------------
+
+    async def _listen(self) -> None:
+        async for event in self._broker.events():
+            await self._inbox.put(event)
+
+    async def _record(self) -> None:
+        while True:
+            batch = [await self._inbox.get()]
+            while len(batch) < _BATCH_MAX and not self._inbox.empty():
+                batch.append(self._inbox.get_nowait())
+            await self._record_batch(batch)
+            for _ in batch:
+                self._inbox.task_done()
+
+    async def _record_batch(self, batch: Sequence[News]) -> None:
+        """Record news in one transaction; if that fails, each alone, so that none spoils others."""
+        while True:
+            try:
+                await self._commit(batch)
+            except StoreUnavailable as error:
+                logger.warning("the store is unavailable, the news wait: %s", error)
+                await self._clock.sleep(_STORE_RETRY_S)
+                continue
+            except Exception:
+                logger.exception("news could not be recorded: %s", batch)
+                if len(batch) > 1:
+                    for each in batch:
+                        await self._record_batch([each])
+                else:
+                    await self._quarantine(batch[0])
+            return
+
+    async def _commit(self, batch: Sequence[News]) -> None:
+        at, broker = self._clock.now(), self.name
+        of_account = await self._store.accounts_of({news.wire_id for news in batch})
+        accounts = frozenset(of_account.values())
+        dispatches: list[Dispatch] = []
+        async with self._store.transaction() as transaction:
+            await transaction.lock(accounts)
+            books = await transaction.load(_wants(batch, accounts))
+            for news in batch:
+                dispatches += self._recorder.take(books, news, self.epoch, at)
+            cursors = [n.cursor for n in batch if isinstance(n, BrokerEvent) and n.cursor]
+            books.cursor = (broker, cursors[-1]) if cursors else None
+            await transaction.save(books)
+        self._doorbell.ring(accounts)
+        self.dispatch(dispatches)
+        self._follow_up(batch, books)
+
+    def _follow_up(self, batch: Sequence[News], books: Books) -> None:
+        for wire_id in books.changed_commands:
+            if books.commands[wire_id].state not in {CommandState.QUEUED, CommandState.SENT}:
+                self._wake(wire_id)
+        for news in batch:
+            order = books.order_of(news.wire_id)
+            if order is None:
+                continue
+            if isinstance(news, BrokerUnknown):
+                self._start(self._compare_one(order.wire_id, order.last_seq), "compare")
+            elif isinstance(news, Doubted):
+                command = books.commands.get(news.wire_id)
+                if command is not None and command.state is CommandState.IN_DOUBT:
+                    self._inquire(command.wire_id, order.wire_id)
+
+    def _wake(self, wire_id: WireID) -> None:
+        for future in self._waiting.pop(wire_id, []):
+            if not future.done():
+                future.set_result(None)
+
+    async def _quarantine(self, news: News) -> None:
+        """Keep news that cannot be recorded as a break, so that those behind it are heard."""
+        event = news if isinstance(news, BrokerEvent) else None
+        detail = event.raw.decode(errors="replace") if event else repr(news)
+        async with self._store.transaction() as transaction:
+            await transaction.lock(())
+            books = await transaction.load(Wants(accounts=frozenset()))
+            books.new_breaks.append(
+                Break(
+                    kind=BreakKind.UNREADABLE,
+                    account_id=None,
+                    order_id=None,
+                    detail=detail,
+                    raised_at=self._clock.now(),
+                )
+            )
+            if event is not None and event.cursor:
+                books.cursor = (self.name, event.cursor)
+            await transaction.save(books)
+
+    # --- reconciliation --------------------------------------------------------------------------
+
+    async def _reconcile_forever(self, accounts: Sequence[AccountID]) -> None:
+        while True:
+            await self._clock.sleep(self._settings.reconcile_every_s)
+            try:
+                await self._reconcile(accounts)
+            except (BrokerError, StoreUnavailable) as error:
+                logger.warning("orders could not be compared with %s: %s", self.name, error)
+
+    async def _reconcile(self, accounts: Sequence[AccountID]) -> None:
+        """Compare our open orders with the broker's; what differs twice in a row is applied.
+
+        An order that has moved in between is left alone: the broker's answer may be the older one.
+        """
+        ours = await self._store.open_orders(accounts)
+        snapshot = await self._broker.orders(accounts)
+        shown = {order.wire_id: order for order in snapshot.items}
+        before, self._suspects = self._suspects, {}
+        for order in ours:
+            if order.secondary_order_id is None or order.in_doubt:
+                continue
+            theirs = shown.get(order.wire_id)
+            if theirs is not None and not differences(order, theirs, self._clock.now()):
+                continue
+            self._suspects[order.wire_id] = order.last_seq
+            if before.get(order.wire_id) == order.last_seq:
+                await self._compare_one(order.wire_id, order.last_seq)
+
+    async def _compare_one(self, wire_id: WireID, as_of_seq: int) -> None:
+        try:
+            theirs = await self._broker.find_order(wire_id)
+        except BrokerError as error:
+            logger.warning("the broker could not be asked for %s: %s", wire_id, error)
+            return
+        if theirs is None:
+            logger.error("%s does not know the order %s, which it had taken", self.name, wire_id)
+        else:
+            await self._inbox.put(Compared(wire_id, theirs, as_of_seq))
+
+
+def _wants(batch: Sequence[News], accounts: frozenset[AccountID]) -> Wants:
+    ids = frozenset(news.wire_id for news in batch)
+    keys = frozenset(news.key for news in batch if isinstance(news, BrokerEvent))
+    return Wants(accounts=accounts, wire_ids=ids, fills_of=ids, broker_keys=keys)

@@ -1,0 +1,151 @@
+"""The system of record, as the core sees it: transactions, lookups and the query side."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+from trading.account import Account, Position
+from trading.books import Books, Wants
+from trading.command import Command
+from trading.control import ApprovalRequest, TradingStateChange
+from trading.decision import RiskDecision
+from trading.execution import Break, ExecutionReport, OrderCancelReject, Report
+from trading.ids import AccountID, ClOrdID, InstrumentID, OrderID, TenantID, WireID
+from trading.limits import Limits
+from trading.order import Order, OrdStatus, Side
+from trading.quote import Quote
+
+
+class Transaction(Protocol):
+    """One transaction of the store: lock, then load, then save; committed on a clean exit."""
+
+    async def lock(self, accounts: Collection[AccountID]) -> None:
+        """Lock the account rows in the order of their ids; always first, and nothing else."""
+
+    async def load(self, wants: Wants) -> Books:
+        """Read what was asked for, in a number of statements that does not grow with it."""
+
+    async def save(self, books: Books) -> None:
+        """Write all changes of the books, and the outbox rows of their reports."""
+
+
+class Store(Protocol):
+    """The system of record."""
+
+    def transaction(self) -> AbstractAsyncContextManager[Transaction]:
+        """Begin a transaction. Raises StoreUnavailable."""
+
+    async def accounts_of(self, wire_ids: Collection[WireID]) -> Mapping[WireID, AccountID]:
+        """Return the accounts whose orders these ids address; an id never changes its account."""
+
+    async def accounts_at(self, broker: str) -> Sequence[AccountID]:
+        """Return the accounts that a broker serves."""
+
+    async def account_ids(self, tenant_id: TenantID) -> Sequence[AccountID]:
+        """Return the accounts of a tenant."""
+
+    async def open_orders(self, accounts: Collection[AccountID]) -> Sequence[Order]:
+        """Return the orders that are open or have an open command, oldest first."""
+
+    async def open_commands(self, accounts: Collection[AccountID]) -> Sequence[Command]:
+        """Return the ledger's open commands, oldest first."""
+
+    async def cursor(self, broker: str) -> str | None:
+        """Return the place in a broker's stream up to which everything is recorded."""
+
+    async def approval_request(self, request_id: str) -> ApprovalRequest | None:
+        """Return a request to loosen a trading state that is neither approved nor expired."""
+
+
+class ReferencePrices(Protocol):
+    """Reference prices as risk reads them, and what is wanted of them."""
+
+    async def put(self, quotes: Sequence[Quote]) -> None:
+        """Store the latest quotes, in place of those before."""
+
+    async def ages(self, symbols: Collection[InstrumentID]) -> Mapping[InstrumentID, int]:
+        """Return when each symbol's reference was received, in UTC nanoseconds; absent if never."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderFilter:
+    """Which orders of an account to list; an empty filter lists all."""
+
+    ord_status: frozenset[OrdStatus] = frozenset()
+    symbol: str | None = None
+    side: Side | None = None
+    open_only: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Page[T]:
+    """A page of a list by keyset, the sequence number it is as of, and whether more follows."""
+
+    items: Sequence[T]
+    has_next: bool
+    as_of_seq: int = 0
+
+
+class Reads(Protocol):
+    """The query side. It filters by nothing but its arguments: callers check entitlement first."""
+
+    async def accounts(self, ids: Collection[AccountID]) -> Sequence[Account]:
+        """Return these accounts, in the order of their ids."""
+
+    async def order(self, order_id: OrderID) -> Order | None:
+        """Return an order, or None."""
+
+    async def orders_by_id(self, ids: Collection[OrderID]) -> Mapping[OrderID, Order]:
+        """Return those orders that there are."""
+
+    async def order_by_cl_ord_id(self, account_id: AccountID, cl_ord_id: ClOrdID) -> Order | None:
+        """Return the order whose chain has this ClOrdID, or None."""
+
+    async def orders_commanded(self, account_id: AccountID, cl_ord_id: ClOrdID) -> Sequence[Order]:
+        """Return the orders that one command was about: many, where it was a mass cancel."""
+
+    async def cancel_reject(
+        self, account_id: AccountID, cl_ord_id: ClOrdID
+    ) -> OrderCancelReject | None:
+        """Return the refusal of the cancel or replace with this ClOrdID, or None."""
+
+    async def orders(
+        self, account_id: AccountID, which: OrderFilter, first: int, after: OrderID | None
+    ) -> Page[Order]:
+        """Return orders, newest first, from before the one given."""
+
+    async def reports(self, account_id: AccountID, after_seq: int, first: int) -> Page[Report]:
+        """Return reports in their sequence, after a sequence number."""
+
+    async def fills_of(
+        self, order_ids: Collection[OrderID]
+    ) -> Mapping[OrderID, Sequence[ExecutionReport]]:
+        """Return the fills of orders as they were reported, in sequence."""
+
+    async def positions(self, accounts: Collection[AccountID]) -> Sequence[Position]:
+        """Return the positions of accounts, flat ones left out."""
+
+    async def heads(self, accounts: Collection[AccountID]) -> Mapping[AccountID, int]:
+        """Return the last sequence number of each account, in one statement."""
+
+    async def limits(self, account_id: AccountID) -> Limits | None:
+        """Return the limits in force."""
+
+    async def decision(self, account_id: AccountID, cl_ord_id: ClOrdID) -> RiskDecision | None:
+        """Return the decision on the command with this ClOrdID, or None where none was needed."""
+
+    async def decision_of(self, order_id: OrderID) -> RiskDecision | None:
+        """Return the decision under which an order was placed."""
+
+    async def breaks(self, account_id: AccountID, first: int) -> Sequence[Break]:
+        """Return the newest breaks of an account."""
+
+    async def state_changes(self, after_id: int) -> Sequence[TradingStateChange]:
+        """Return changes of trading state after an id, in order."""
+
+
+class StoreUnavailable(Exception):
+    """The store did not answer; whether a commit took effect must be asked again by ClOrdID."""
