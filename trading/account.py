@@ -136,6 +136,24 @@ class Position:
         paid = -qty * px * instrument.multiplier
         return after, realized if instrument.is_margined else paid
 
+    def undo(self, qty: Qty, px: Px, instrument: Instrument) -> tuple[Position, Money]:
+        """Take back an execution of a signed quantity; return the position and the cash it moves.
+
+        What had opened the position leaves it at its own price, and what had closed it comes back
+        at the average: where nothing came between, it is as if it had never traded.
+        """
+        net_qty = self.net_qty - qty
+        if self.net_qty == ZERO or self.net_qty * net_qty < ZERO:
+            return self.trade(-qty, px, instrument)
+        if self.net_qty * qty > ZERO:
+            cost = self.cost - qty * px if net_qty else ZERO
+        else:
+            cost = share(self.cost, net_qty, self.net_qty)
+        realized = (cost - self.cost + qty * px) * instrument.multiplier
+        after = replace(self, net_qty=net_qty, cost=cost, realized_pnl=self.realized_pnl + realized)
+        paid = qty * px * instrument.multiplier
+        return after, realized if instrument.is_margined else paid
+
 
 def _closing(net_qty: Qty, qty: Qty) -> Qty:
     """Return the part of a signed trade that closes a position: opposite in sign, never more."""

@@ -40,6 +40,9 @@ class Session(Protocol):
     def dispatch(self, dispatches: Sequence[Dispatch]) -> None:
         """Send commands that are committed as SENT."""
 
+    def take_back(self, dispatches: Sequence[Dispatch]) -> None:
+        """Queue again what a commit of unknown outcome may have marked as sent: it never left."""
+
     def expect(self, wire_id: WireID) -> asyncio.Future[None]:
         """Return a future that is done when the broker's first word on a command is recorded."""
 
@@ -133,13 +136,11 @@ class CommandQueue:
             while self._queue:
                 count = min(len(self._queue), BATCH_MAX)
                 batch = [self._queue.popleft() for _ in range(count)]
-                await self._settle([pending for pending in batch if not pending.done.done()])
+                await self._settle(batch)
             self._idle.set()
 
     async def _settle(self, batch: Sequence[_Pending]) -> None:
         """Commit a batch; if that fails, each command alone, so that one stalls no stranger."""
-        if not batch:
-            return
         try:
             settled = await self._commit(batch)
         except Exception as error:  # noqa: BLE001 - each client is told of its own failure
@@ -156,14 +157,19 @@ class CommandQueue:
     async def _commit(self, batch: Sequence[_Pending]) -> list[Settled]:
         accounts = sorted({pending.command.account_id for pending in batch})
         at = self._clock.now()
-        async with self._store.transaction() as transaction:
-            await transaction.lock(accounts)
-            books = await transaction.load(wants([p.command for p in batch], self._catalogue))
-            handled = [
-                self._clerk.handle(books, p.command, self._sessions[p.broker].epoch, at)
-                for p in batch
-            ]
-            await transaction.save(books)
+        handled: list[Handled] = []
+        try:
+            async with self._store.transaction() as transaction:
+                await transaction.lock(accounts)
+                books = await transaction.load(wants([p.command for p in batch], self._catalogue))
+                for p in batch:
+                    epoch = self._sessions[p.broker].epoch
+                    handled.append(self._clerk.handle(books, p.command, epoch, at))
+                await transaction.save(books)
+        except StoreUnavailable:
+            for pending, each in zip(batch, handled, strict=False):
+                self._sessions[pending.broker].take_back(each.dispatches)
+            raise
         # From here on it is durable: now, and not before, may anything leave.
         settled = [self._expect(p, h) for p, h in zip(batch, handled, strict=True)]
         for pending, each in zip(batch, handled, strict=True):

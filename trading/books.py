@@ -21,10 +21,10 @@ from trading.execution import (
     Report,
 )
 from trading.ids import AccountID, ClOrdID, ExecID, InstrumentID, OrderID, WireID
-from trading.instrument import Catalogue
+from trading.instrument import Catalogue, Instrument
 from trading.limits import Limits
 from trading.order import Order, OrdStatus
-from trading.quantity import ONE, ZERO, Px, Qty
+from trading.quantity import ONE, ZERO, Money
 from trading.quote import Quote
 from trading.reject import CxlRejReason, CxlRejResponseTo, RejectedBy
 
@@ -215,9 +215,8 @@ class Books:
         if held != holds:
             position = position.reserve(after.side, held, holds)
         if fill is not None and instrument is not None:
-            for qty, px in _executions(fill, self.fills.get(after.id, [])):
-                position, paid = position.trade(qty * after.side.sign, px, instrument)
-                cash += paid
+            earlier = self.fills.get(after.id, [])
+            position, cash = _execute(position, fill, earlier, instrument)
             position = replace(position, as_of_seq=seq)
         if held != holds or fill is not None:
             self.positions[account.id, after.symbol] = position
@@ -233,18 +232,18 @@ class Books:
         )
 
 
-def _executions(fill: Fill, earlier: Iterable[Fill]) -> list[tuple[Qty, Px]]:
-    """Return the trades that a fill amounts to: a revision first undoes the fill that it names."""
-    undone = [
-        (-each.last_qty, each.last_px) for each in earlier if each.exec_id == fill.exec_ref_id
-    ]
-    match fill.exec_type:
-        case ExecType.TRADE_CANCEL:
-            return undone
-        case ExecType.TRADE_CORRECT:
-            return [*undone, (fill.last_qty, fill.last_px)]
-        case _:
-            return [(fill.last_qty, fill.last_px)]
+def _execute(
+    position: Position, fill: Fill, earlier: Iterable[Fill], instrument: Instrument
+) -> tuple[Position, Money]:
+    """Take a fill into a position: a revision first undoes the fill that it names."""
+    sign, cash = fill.side.sign, ZERO
+    if fill.exec_type is not ExecType.TRADE:
+        for undone in (each for each in earlier if each.exec_id == fill.exec_ref_id):
+            position, cash = position.undo(undone.last_qty * sign, undone.last_px, instrument)
+    if fill.exec_type is not ExecType.TRADE_CANCEL:
+        position, paid = position.trade(fill.last_qty * sign, fill.last_px, instrument)
+        cash += paid
+    return position, cash
 
 
 def _report(

@@ -156,7 +156,7 @@ class Clerk:
         books.record(
             pending, ExecType.PENDING_REPLACE, at, ids=(command.cl_ord_id, order.cl_ord_id)
         )
-        dispatches = self._send(books, books.orders[order.id], approved, epoch, at)
+        dispatches = _send(books, asked, approved, epoch, at)
         return Handled(books.orders[order.id], asked.wire_id, dispatches)
 
     # --- cancel ----------------------------------------------------------------------------------
@@ -179,7 +179,7 @@ class Clerk:
         at: int,
     ) -> Handled:
         ids = (command.cl_ord_id, order.cl_ord_id)
-        if _withdraw_unsent(books, order, at):
+        if ledger.withdraw_unsent(books, order, at):
             canceled = replace(books.orders[order.id], status=OrdStatus.CANCELED)
             books.record(canceled, ExecType.CANCELED, at, ids=ids)
             return Handled(books.orders[order.id])
@@ -187,18 +187,16 @@ class Clerk:
         asked = self._amendment(order, command, CommandKind.CANCEL, at)
         books.put_command(asked)
         books.record(replace(order, pending_cancel=True), ExecType.PENDING_CANCEL, at, ids=ids)
-        dispatches = self._send(books, books.orders[order.id], None, epoch, at)
+        dispatches = _send(books, asked, None, epoch, at)
         return Handled(books.orders[order.id], asked.wire_id, dispatches)
 
     def _cancel_all(
         self, books: Books, command: CancelAllOrders, epoch: int | None, at: int
     ) -> Handled:
         _claim(books, command, at)
-        chosen = [order for order in books.orders.values() if _chosen(books, order, command)]
-        handled = [
-            self._cancel_order(books, order, command, epoch, at)
-            for order in sorted(chosen, key=lambda order: order.id)
-        ]
+        orders = sorted(books.orders.values(), key=lambda order: order.id)
+        chosen = [order for order in orders if _chosen(books, order, command)]
+        handled = [self._cancel_order(books, order, command, epoch, at) for order in chosen]
         report = OrderMassCancelReport(
             account_id=command.account_id,
             cl_ord_id=command.cl_ord_id,
@@ -228,18 +226,15 @@ class Clerk:
             terms=terms,
         )
 
-    def _send(
-        self,
-        books: Books,
-        order: Order,
-        approved: ApprovedReplace | None,
-        epoch: int | None,
-        at: int,
-    ) -> tuple[Dispatch, ...]:
-        """Dispatch the amendment just queued, if it may leave now: else its session will."""
-        if epoch is None or (command := ledger.next_to_send(books, order)) is None:
-            return ()
-        return (ledger.dispatch(books, command, approved, epoch, at),)
+
+def _send(
+    books: Books, asked: Command, approved: ApprovedReplace | None, epoch: int | None, at: int
+) -> tuple[Dispatch, ...]:
+    """Dispatch the amendment just queued, if it may leave now: else its session will."""
+    command = ledger.next_to_send(books, books.orders[asked.order_id])
+    if epoch is None or command is None or command.wire_id != asked.wire_id:
+        return ()
+    return (ledger.dispatch(books, command, approved, epoch, at),)
 
 
 def _repeat(books: Books, claim: Claim, command: OrderCommand) -> Decided:
@@ -324,25 +319,6 @@ def _refuse(
     order_id = order.id if order else None
     _claim(books, command, at, order_id=order_id, reject_seq=report.seq)
     return Handled(report)
-
-
-def _withdraw_unsent(books: Books, order: Order, at: int) -> bool:
-    """Supersede what was never sent: a queued replace by the cancel, a queued new order wholly."""
-    withdrawn = False
-    for queued in books.commands_of(order.id):
-        if queued.state is not CommandState.QUEUED:
-            continue
-        if queued.kind is CommandKind.REPLACE:
-            refusal = (
-                CxlRejReason.OTHER,
-                RejectedBy.GATEWAY,
-                "superseded by a cancel of the order",
-            )
-            ledger.refuse_amendment(books, queued, CommandState.SUPERSEDED, refusal, at)
-        elif queued.kind is CommandKind.NEW:
-            books.settle(queued, CommandState.SUPERSEDED, "canceled before it was sent")
-            withdrawn = True
-    return withdrawn
 
 
 def _chosen(books: Books, order: Order, command: CancelAllOrders) -> bool:

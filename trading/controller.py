@@ -56,14 +56,16 @@ class ControlDesk:
         async with self._store.transaction() as transaction:
             await transaction.lock(accounts)
             books = await transaction.load(Wants(accounts=frozenset(accounts)))
-            if _loosens(books, accounts, command.state):
+            looser = [a for a in accounts if _loosens(books, a, command.state)]
+            # Where a scope has both, what tightens does not wait for the rest's approval.
+            others = [a for a in accounts if a not in looser]
+            terms, by = (command.state, command.reason), (principal.user_id, None)
+            changes = _change(books, others, terms, by, at)
+            result: TradingStateResult = TradingStateSet(changes)
+            if looser:
                 request = self._request(principal, command, at)
                 books.new_approval_requests.append(request)
-                result: TradingStateResult = ApprovalRequired(request)
-            else:
-                terms = (command.state, command.reason)
-                by = (principal.user_id, None)
-                result = TradingStateSet(_change(books, accounts, terms, by, at))
+                result = ApprovalRequired(request)
             await transaction.save(books)
         self._announce(books)
         return result
@@ -126,10 +128,8 @@ def _authorize(principal: Principal) -> None:
         raise Forbidden(f"this takes the permission {Permission.TRADING_STATE_WRITE}")
 
 
-def _loosens(books: Books, accounts: Sequence[AccountID], state: TradingState) -> bool:
-    return any(
-        books.accounts[each].trading_state.strictness > state.strictness for each in accounts
-    )
+def _loosens(books: Books, account_id: AccountID, state: TradingState) -> bool:
+    return books.accounts[account_id].trading_state.strictness > state.strictness
 
 
 def _change(

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from trading.account import TradingState
 from trading.books import Books
 from trading.command import Command, CommandKind, CommandState
+from trading.execution import ExecType
 from trading.order import ApprovedOrder, ApprovedReplace, Order
 from trading.reject import CxlRejReason, CxlRejResponseTo, RejectedBy
 
@@ -77,7 +78,6 @@ def refuse_amendment(
         order = replace(order, replacement=None)
         response_to = CxlRejResponseTo.ORDER_CANCEL_REPLACE_REQUEST
     books.settle(command, state, text)
-    order = with_doubt(books, order)
     if command.cl_ord_id is None:
         raise ValueError("a cancel or replace carries the ClOrdID of its client")
     books.record_cancel_reject(
@@ -89,6 +89,7 @@ def refuse_amendment(
         text,
         at,
     )
+    leave_doubt(books, books.orders[order.id], text, at)
 
 
 def refuse_queued(books: Books, order: Order, at: int) -> None:
@@ -100,7 +101,24 @@ def refuse_queued(books: Books, order: Order, at: int) -> None:
             refuse_amendment(books, command, CommandState.REJECTED, refusal, at)
 
 
-def with_doubt(books: Books, order: Order) -> Order:
-    """Return the order, in doubt exactly while one of its commands is."""
-    doubt = any(c.state is CommandState.IN_DOUBT for c in books.commands_of(order.id))
-    return order if order.in_doubt == doubt else replace(order, in_doubt=doubt)
+def withdraw_unsent(books: Books, order: Order, at: int) -> bool:
+    """Supersede what a cancel overtakes in the queue; tell whether that was the order itself."""
+    withdrawn = False
+    for command in books.commands_of(order.id):
+        if command.state is not CommandState.QUEUED:
+            continue
+        if command.kind is CommandKind.REPLACE:
+            text = "superseded by a cancel of the order"
+            refusal = (CxlRejReason.OTHER, RejectedBy.GATEWAY, text)
+            refuse_amendment(books, command, CommandState.SUPERSEDED, refusal, at)
+        elif command.kind is CommandKind.NEW:
+            books.settle(command, CommandState.SUPERSEDED, "canceled before it was sent")
+            withdrawn = True
+    return withdrawn
+
+
+def leave_doubt(books: Books, order: Order, evidence: str, at: int) -> None:
+    """Record that the order is no longer in doubt, once none of its commands is."""
+    doubted = any(c.state is CommandState.IN_DOUBT for c in books.commands_of(order.id))
+    if order.in_doubt and not doubted:
+        books.record(replace(order, in_doubt=False), ExecType.RESTATED, at, text=evidence)

@@ -183,7 +183,8 @@ def _with_terms(order: Order, report: BrokerReport) -> Order:
         order_qty=order_qty,
         price=report.price if report.price is not None else (terms or order).price,
         stop_px=report.stop_px if report.stop_px is not None else (terms or order).stop_px,
-        reserve_px=(terms or order).reserve_px,
+        # What the broker made of the price may cost more than what risk had reserved.
+        reserve_px=max((terms or order).reserve_px, abs(report.price or ZERO)),
         replacement=None,
         status=OrdStatus.FILLED if finished else order.status,
     )
@@ -196,11 +197,12 @@ def _working(cum_qty: Qty, status: OrdStatus) -> OrdStatus:
 
 
 def _apply_fill(order: Order, report: BrokerReport, fills: Sequence[Fill]) -> Outcome:
-    if report.exec_id is None or report.last_qty < ZERO:
-        return Quarantined(BreakKind.UNREADABLE, "a fill without ExecID, or of a negative quantity")
+    is_trade = report.exec_type is ExecType.TRADE
+    if report.exec_id is None or report.last_qty < ZERO or (is_trade and report.last_qty == ZERO):
+        return Quarantined(BreakKind.UNREADABLE, "a fill without ExecID, or without a quantity")
     if any(fill.exec_id == report.exec_id for fill in fills):
         return Ignored(f"the fill {report.exec_id} is known")
-    if report.exec_type is ExecType.TRADE:
+    if is_trade:
         return _applied(order, report, report.last_qty, report.last_qty * report.last_px)
     undone = effective_fill(fills, report.exec_ref_id)
     if undone is None:

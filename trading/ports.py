@@ -185,7 +185,7 @@ class Capabilities:
 
 @dataclass(frozen=True, slots=True)
 class Ack:
-    """A broker's answer that it has taken a command, with its own id of the order."""
+    """A broker's answer that it has a command. What comes of it is told in the stream."""
 
     secondary_order_id: SecondaryOrderID | None
 
@@ -294,10 +294,16 @@ class Quotes(Protocol):
         """Say that reference prices of these symbols are needed in the store, for some minutes."""
 
 
+FRESH_WAIT_S = 0.5
+"""How long an order waits for a reference price that nobody has asked for before."""
+
+
 class Prices(Protocol):
     """Where reference prices are made ready before a transaction locks."""
 
-    async def fresh(self, symbols: Sequence[InstrumentID], max_wait_s: float = 0.5) -> None:
+    async def fresh(
+        self, symbols: Collection[InstrumentID], max_wait_s: float = FRESH_WAIT_S
+    ) -> None:
         """Return when the store has a reference of each symbol, or after the wait."""
 
 

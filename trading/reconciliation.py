@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from trading.execution import BrokerReport, ExecType, Fill, Origin
 from trading.ids import ExecID
@@ -19,16 +20,19 @@ _ENDINGS = {
 }
 
 
-def differences(order: Order, theirs: BrokerOrder, at: int) -> list[BrokerReport]:
+def differences(
+    order: Order, theirs: BrokerOrder, at: int, *, replaced: bool = False
+) -> list[BrokerReport]:
     """Return what would have to be reported for our order to become the broker's. Pure.
 
     First that it was taken, then its terms, then what traded, then how it ended. Keys are made of
-    what they claim, so that the same difference found twice is applied once.
+    what they claim, so that the same difference found twice is applied once. `replaced` says that
+    the broker has taken a replace, whose terms may be those that the order has already.
     """
     claims = []
-    if order.status is OrdStatus.PENDING_NEW:
+    if order.status is OrdStatus.PENDING_NEW and theirs.status is not OrdStatus.REJECTED:
         claims.append(_claim(order, theirs, ExecType.NEW, at))
-    if _terms_differ(order, theirs):
+    if replaced or _terms_differ(order, theirs):
         claims.append(_claim(order, theirs, ExecType.REPLACED, at))
     if theirs.cum_qty > order.cum_qty:
         claims.append(_missing_fill(order, theirs, at))
@@ -38,14 +42,18 @@ def differences(order: Order, theirs: BrokerOrder, at: int) -> list[BrokerReport
     return claims
 
 
-def retirements(fills: Sequence[Fill], report: BrokerReport) -> list[BrokerReport]:
+def retirements(order: Order, fills: Sequence[Fill], report: BrokerReport) -> list[BrokerReport]:
     """Return the claims that make room for a broker's own fill: deduced ones that it accounts for.
 
     They are canceled, oldest first, up to its quantity; what the last of them was more than that
-    is deduced anew, since the broker has yet to tell of it.
+    is deduced anew, since the broker has yet to tell of it. An order that they had filled is open
+    in between; one that was canceled stays so.
     """
     if report.exec_type is not ExecType.TRADE or report.origin is not Origin.BROKER:
         return []
+    if any(fill.exec_id == report.exec_id for fill in fills):
+        return []
+    reopened = order.status is OrdStatus.FILLED
     undone = {fill.exec_ref_id for fill in fills}
     claims, covered = [], ZERO
     for fill in fills:
@@ -53,7 +61,8 @@ def retirements(fills: Sequence[Fill], report: BrokerReport) -> list[BrokerRepor
         if fill.origin is not Origin.RECONCILIATION or not standing or covered >= report.last_qty:
             continue
         covered += fill.last_qty
-        claims.append(_retirement(report, fill, ExecType.TRADE_CANCEL, fill.last_qty))
+        cancel = _retirement(report, fill, ExecType.TRADE_CANCEL, fill.last_qty)
+        claims.append(replace(cancel, reopened=reopened))
         if covered > report.last_qty:
             rest = covered - report.last_qty
             claims.append(_retirement(report, fill, ExecType.TRADE, rest))
@@ -73,7 +82,6 @@ def _retirement(report: BrokerReport, fill: Fill, exec_type: ExecType, qty: Qty)
         exec_ref_id=fill.exec_id if canceled else None,
         last_qty=qty,
         last_px=fill.last_px,
-        reopened=True,
         origin=Origin.RECONCILIATION,
         text="retired by the broker's own fill" if canceled else "found by reconciliation",
     )

@@ -16,20 +16,12 @@ from trading.execution import (
     BrokerUnknown,
     ExecType,
 )
-from trading.ids import ClOrdID, SecondaryOrderID, WireID
+from trading.ids import ClOrdID, WireID
 from trading.ledger import Dispatch
 from trading.lifecycle import Applied, Ignored, Quarantined
 from trading.order import Order, OrdStatus
 from trading.ports import BrokerOrder, Gate, Withheld
 from trading.reject import CxlRejReason, OrdRejReason, RejectedBy
-
-
-@dataclass(frozen=True, slots=True)
-class Acked:
-    """The broker answered that it has taken a command."""
-
-    wire_id: WireID
-    secondary_order_id: SecondaryOrderID | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +38,7 @@ class Returned:
 
     wire_id: WireID
     why: str
+    retry_after_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +73,7 @@ class Compared:
     as_of_seq: int
 
 
-type Answer = Acked | Refused | Returned | Due | Doubted | Found | Compared
+type Answer = Refused | Returned | Due | Doubted | Found | Compared
 type News = BrokerEvent | Answer
 
 
@@ -104,7 +97,7 @@ class Recorder:
                 if command is None or not command.state.is_open:
                     return []
                 self._answer(books, command, news, at)
-                if isinstance(news, Returned):
+                if isinstance(news, Returned) and books.commands[news.wire_id].state.is_open:
                     return []  # It waits until it is Due.
                 return self._promote(books, books.orders[command.order_id], epoch, at)
 
@@ -130,7 +123,8 @@ class Recorder:
             return []
         match event:
             case BrokerReport():
-                for claim in reconciliation.retirements(books.fills.get(order.id, []), event):
+                fills = books.fills.get(order.id, [])
+                for claim in reconciliation.retirements(order, fills, event):
                     self._apply(books, books.orders[order.id], claim, at)
                 self._apply(books, books.orders[order.id], event, at)
             case BrokerCancelReject():
@@ -147,35 +141,44 @@ class Recorder:
             case Quarantined(kind, why):
                 books.raise_breaks([kind], order, f"{claim.key}: {why}", at)
             case Ignored():
-                self._settle_by(books, order, claim)
-                self._leave_doubt(books, books.orders[order.id], f"evidence: {claim.key}", at)
+                self._overtaken(books, order, claim, at)
             case Applied(order=after, fill=fill, breaks=breaks):
                 books.raise_breaks(breaks, after, f"{claim.key}: {claim.exec_type}", at)
                 ids = self._settle_by(books, after, claim)
                 if claim.exec_type is ExecType.REPLACED and ids is not None:
                     after = replace(after, cl_ord_id=ids[0])
                 books.record(after, claim.exec_type, at, fill=fill, claim=claim, ids=ids)
-                self._leave_doubt(books, books.orders[order.id], f"evidence: {claim.key}", at)
-                if not after.is_open:
-                    ledger.refuse_queued(books, books.orders[order.id], at)
+                ledger.leave_doubt(books, books.orders[order.id], f"evidence: {claim.key}", at)
 
     def _settle_by(
         self, books: Books, order: Order, claim: BrokerReport
     ) -> tuple[ClOrdID | None, ClOrdID | None] | None:
         """Settle the command that a claim shows to be done; return the ClOrdIDs of that command."""
-        evidence = f"evidence: {claim.key}"
-        kinds = _ANSWERED.get(claim.exec_type, frozenset({CommandKind.NEW}))
-        ids = None
+        evidence, ids = f"evidence: {claim.key}", None
         for command in books.commands_of(order.id):
-            if command.kind is CommandKind.NEW and command.state.is_in_flight:
+            if command.kind is CommandKind.NEW:
                 # Whatever a broker says of an order, it says that the order reached it.
                 rejected = claim.exec_type is ExecType.REJECTED
                 state = CommandState.REJECTED if rejected else CommandState.ACKED
                 books.settle(command, state, evidence)
-            elif command.kind in kinds and command.state.is_in_flight:
+            elif command.kind is _ANSWERED.get(claim.exec_type) and command.attempt > 0:
                 books.settle(command, CommandState.ACKED, evidence)
                 ids = (command.cl_ord_id, command.orig_cl_ord_id)
         return ids
+
+    def _overtaken(self, books: Books, order: Order, claim: BrokerReport, at: int) -> None:
+        """Settle what a claim shows that says nothing new of the order, such as a late cancel."""
+        for command in books.commands_of(order.id):
+            if command.kind is CommandKind.NEW:
+                books.settle(command, CommandState.ACKED, f"evidence: {claim.key}")
+            elif command.kind is _ANSWERED.get(claim.exec_type) and command.attempt > 0:
+                self._too_late(books, command, at)
+        ledger.leave_doubt(books, books.orders[order.id], f"evidence: {claim.key}", at)
+
+    def _too_late(self, books: Books, command: Command, at: int) -> None:
+        text = f"the order is {books.orders[command.order_id].status}"
+        refusal = (CxlRejReason.TOO_LATE_TO_CANCEL, RejectedBy.BROKER, text)
+        ledger.refuse_amendment(books, command, CommandState.REJECTED, refusal, at)
 
     def _cancel_reject(self, books: Books, event: BrokerCancelReject, at: int) -> None:
         command = books.commands.get(event.request_wire_id)
@@ -196,15 +199,11 @@ class Recorder:
     # --- answers ---------------------------------------------------------------------------------
 
     def _answer(self, books: Books, command: Command, news: Answer, at: int) -> None:
-        order = books.orders[command.order_id]
         match news:
-            case Acked(secondary_order_id=secondary):
-                if command.kind is CommandKind.NEW:
-                    self._apply(books, order, _taken(order, secondary, at), at)
             case Refused(text=text):
                 self._refused(books, command, text, RejectedBy.BROKER, at)
             case Returned(why=why):
-                books.settle(command, CommandState.QUEUED, why)
+                self._returned(books, command, why, at)
             case Doubted(why=why):
                 self._doubt(books, command, why, at)
             case Found(theirs=theirs):
@@ -215,23 +214,37 @@ class Recorder:
     def _refused(self, books: Books, command: Command, text: str, by: RejectedBy, at: int) -> None:
         state = CommandState.REJECTED if by is RejectedBy.BROKER else CommandState.WITHHELD
         if command.kind is not CommandKind.NEW:
-            refusal = (CxlRejReason.BROKER_OPTION, by, text)
+            theirs = by is RejectedBy.BROKER
+            refusal = (CxlRejReason.BROKER_OPTION if theirs else CxlRejReason.OTHER, by, text)
             ledger.refuse_amendment(books, command, state, refusal, at)
             return
         books.settle(command, state, text)
+        ledger.leave_doubt(books, books.orders[command.order_id], text, at)
         order = books.orders[command.order_id]
         if order.status is not OrdStatus.PENDING_NEW:
             return
         reason = OrdRejReason.BROKER_OPTION if by is RejectedBy.BROKER else OrdRejReason.STALE_ORDER
         refused = replace(
-            ledger.with_doubt(books, order),
+            order,
             status=OrdStatus.REJECTED,
             rejected_by=by,
             ord_rej_reason=reason,
             text=text,
         )
         books.record(refused, ExecType.REJECTED, at)
-        ledger.refuse_queued(books, books.orders[order.id], at)
+
+    def _returned(self, books: Books, command: Command, why: str, at: int) -> None:
+        """Put a command back into the queue, unless its order is to be canceled: then end it."""
+        books.settle(command, CommandState.QUEUED, why)
+        ledger.leave_doubt(books, books.orders[command.order_id], why, at)
+        order = books.orders[command.order_id]
+        waiting = (c for c in books.commands_of(order.id) if c.kind is CommandKind.CANCEL)
+        if (cancel := next(waiting, None)) is None or not ledger.withdraw_unsent(books, order, at):
+            return
+        books.settle(cancel, CommandState.ACKED, "the order was never sent")
+        canceled = replace(books.orders[order.id], status=OrdStatus.CANCELED, pending_cancel=False)
+        ids = (cancel.cl_ord_id, cancel.orig_cl_ord_id)
+        books.record(canceled, ExecType.CANCELED, at, ids=ids)
 
     def _doubt(self, books: Books, command: Command, why: str, at: int) -> None:
         if command.state is CommandState.IN_DOUBT:
@@ -242,38 +255,35 @@ class Recorder:
             text = f"in doubt whether the {command.kind} took effect: {why}"
             books.record(replace(order, in_doubt=True), ExecType.RESTATED, at, text=text)
 
-    def _leave_doubt(self, books: Books, order: Order, evidence: str, at: int) -> None:
-        certain = ledger.with_doubt(books, order)
-        if order.in_doubt and not certain.in_doubt:
-            books.record(certain, ExecType.RESTATED, at, text=evidence)
-
     def _found(self, books: Books, command: Command, theirs: BrokerOrder | None, at: int) -> None:
         """Settle a doubt by what the broker shows. What it never had is sent again, or refused."""
-        order = books.orders[command.order_id]
+        order, is_new = books.orders[command.order_id], command.kind is CommandKind.NEW
+        taken = theirs is not None and (is_new or theirs.last_request_wire_id == command.wire_id)
         if theirs is not None:
-            for claim in reconciliation.differences(order, theirs, at):
+            replaced = taken and command.kind is CommandKind.REPLACE
+            for claim in reconciliation.differences(order, theirs, at, replaced=replaced):
                 self._apply(books, books.orders[order.id], claim, at)
-        settled = books.commands[command.wire_id]
-        if settled.state is not CommandState.IN_DOUBT:
+        if books.commands[command.wire_id].state is not CommandState.IN_DOUBT:
             return
-        if theirs is not None and (
-            command.kind is CommandKind.NEW or theirs.last_request_wire_id == command.wire_id
-        ):
-            books.settle(command, CommandState.ACKED, "evidence: the broker shows it")
-            self._leave_doubt(books, books.orders[order.id], "evidence: the broker shows it", at)
-            return
-        if command.kind is CommandKind.NEW and not self._resends:
-            text = "the broker never had the order"
-            self._refused(books, command, text, RejectedBy.GATEWAY, at)
-            return
-        books.settle(command, CommandState.QUEUED, "evidence: the broker never had it")
-        text = f"evidence: the {command.kind} never reached the broker"
-        self._leave_doubt(books, books.orders[order.id], text, at)
+        if not is_new and not books.orders[order.id].is_open:
+            self._too_late(books, command, at)
+        elif taken:
+            # The stream is still to tell what came of a cancel or replace.
+            evidence = "evidence: the broker shows it"
+            books.settle(command, CommandState.ACKED if is_new else CommandState.SENT, evidence)
+            ledger.leave_doubt(books, books.orders[order.id], evidence, at)
+        elif is_new and not self._resends:
+            self._refused(books, command, "the broker never had the order", RejectedBy.GATEWAY, at)
+        else:
+            self._returned(books, command, "evidence: the broker never had it", at)
 
     # --- what next -------------------------------------------------------------------------------
 
     def _promote(self, books: Books, order: Order, epoch: int, at: int) -> list[Dispatch]:
         """Mark the order's next command as sent, if it may leave; withhold what no longer may."""
+        if not order.is_open:
+            ledger.refuse_queued(books, order, at)
+            return []
         command = ledger.next_to_send(books, order)
         if command is None:
             return []
@@ -286,19 +296,4 @@ class Recorder:
         return [ledger.dispatch(books, command, approved, epoch, at)]
 
 
-_ANSWERED = {
-    ExecType.CANCELED: frozenset({CommandKind.CANCEL}),
-    ExecType.REPLACED: frozenset({CommandKind.REPLACE}),
-}
-
-
-def _taken(order: Order, secondary: SecondaryOrderID | None, at: int) -> BrokerReport:
-    return BrokerReport(
-        key=f"ack:{order.wire_id}",
-        cursor=None,
-        wire_id=order.wire_id,
-        received_at=at,
-        exec_type=ExecType.NEW,
-        transact_time=at,
-        secondary_order_id=secondary,
-    )
+_ANSWERED = {ExecType.CANCELED: CommandKind.CANCEL, ExecType.REPLACED: CommandKind.REPLACE}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
 
 from trading.books import Books, Wants
@@ -31,7 +31,6 @@ from trading.ports import (
 )
 from trading.reconciliation import differences
 from trading.recorder import (
-    Acked,
     Answer,
     Compared,
     Doubted,
@@ -46,6 +45,7 @@ from trading.store import Store, StoreUnavailable
 
 logger = logging.getLogger(__name__)
 
+_NS_PER_S = 1_000_000_000
 _BATCH_MAX = 64
 _INBOX_MAX = 4096
 _RETRY_S = 1.0
@@ -55,12 +55,14 @@ _INQUIRY_S = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionSettings:
-    """How often a session compares its orders with the broker's, and how long it drains at the end.
+    """How patient a session is, in seconds.
 
-    Both in seconds.
+    It compares its orders with the broker's every so often, asks about a command that the stream
+    does not answer, and waits for what is under way when it stops.
     """
 
     reconcile_every_s: float = 10.0
+    answer_within_s: float = 5.0
     drain_s: float = 2.0
 
 
@@ -92,6 +94,7 @@ class BrokerSession:
         self._sends: set[asyncio.Task[None]] = set()
         self._waiting: dict[WireID, list[asyncio.Future[None]]] = {}
         self._suspects: dict[WireID, int] = {}
+        self._unsure: dict[WireID, Dispatch] = {}
         self.epoch = epoch
         self.is_open = False
 
@@ -137,9 +140,11 @@ class BrokerSession:
         self._waiting.setdefault(wire_id, []).append(future)
         return future
 
-    def forget(self, wire_id: WireID) -> None:
-        """Stop waiting for a command."""
-        self._waiting.pop(wire_id, None)
+    def take_back(self, dispatches: Iterable[Dispatch]) -> None:
+        """Queue again what a commit of unknown outcome may have marked as sent: it never left."""
+        for dispatch in dispatches:
+            why = "the answer to the commit was lost before it was sent"
+            self._later(0, Returned(dispatch.command.wire_id, why, 0))
 
     def _start(self, work: Coroutine[None, None, None], what: str) -> None:
         task = asyncio.create_task(work, name=f"{self.name}-{what}")
@@ -157,25 +162,28 @@ class BrokerSession:
 
     async def _send(self, dispatch: Dispatch) -> None:
         answer = await self._attempt(dispatch)
-        await self._inbox.put(answer)
+        if answer is not None:
+            await self._inbox.put(answer)
 
-    async def _attempt(self, dispatch: Dispatch) -> Answer:
-        """Send one command, and say how that ended; what may have taken effect is in doubt."""
+    async def _attempt(self, dispatch: Dispatch) -> Answer | None:
+        """Send one command. A broker that took it tells the outcome in its stream.
+
+        Whatever cannot be shown to have failed before it took effect is in doubt.
+        """
         wire_id = dispatch.command.wire_id
         try:
-            ack = await self._hand_over(dispatch)
+            await self._hand_over(dispatch)
         except Rejected as rejected:
             return Refused(wire_id, str(rejected))
         except (PermitRefused, RateLimited, Unavailable, Unauthorized) as refused:
             wait = refused.retry_after_s if isinstance(refused, RateLimited) else _RETRY_S
-            self._later(wait, Due(wire_id))
-            return Returned(wire_id, str(refused))
+            return Returned(wire_id, str(refused), wait)
         except InDoubt as doubt:
             return Doubted(wire_id, str(doubt))
         except Exception as defect:
             logger.exception("an adapter let an error of another kind out")
             return Doubted(wire_id, f"{type(defect).__name__} in the adapter")
-        return Acked(wire_id, ack.secondary_order_id)
+        return None
 
     async def _hand_over(self, dispatch: Dispatch) -> Ack:
         match dispatch.approved:
@@ -231,6 +239,7 @@ class BrokerSession:
     async def _listen(self) -> None:
         async for event in self._broker.events():
             await self._inbox.put(event)
+        raise ConnectionError(f"{self.name} has ended its stream")
 
     async def _record(self) -> None:
         while True:
@@ -243,53 +252,71 @@ class BrokerSession:
 
     async def _record_batch(self, batch: Sequence[News]) -> None:
         """Record news in one transaction; if that fails, each alone, so that none spoils others."""
+        try:
+            await self._once_available(self._commit, batch)
+        except Exception:
+            logger.exception("news could not be recorded: %s", batch)
+            if len(batch) == 1:
+                await self._once_available(self._quarantine, batch[0])
+                return
+            for each in batch:
+                await self._record_batch([each])
+
+    async def _once_available[T](self, work: Callable[[T], Awaitable[None]], of: T) -> None:
         while True:
             try:
-                await self._commit(batch)
+                return await work(of)
             except StoreUnavailable as error:
                 logger.warning("the store is unavailable, the news wait: %s", error)
                 await self._clock.sleep(_STORE_RETRY_S)
-                continue
-            except Exception:
-                logger.exception("news could not be recorded: %s", batch)
-                if len(batch) > 1:
-                    for each in batch:
-                        await self._record_batch([each])
-                else:
-                    await self._quarantine(batch[0])
-            return
 
     async def _commit(self, batch: Sequence[News]) -> None:
         at, broker = self._clock.now(), self.name
         of_account = await self._store.accounts_of({news.wire_id for news in batch})
         accounts = frozenset(of_account.values())
         dispatches: list[Dispatch] = []
-        async with self._store.transaction() as transaction:
-            await transaction.lock(accounts)
-            books = await transaction.load(_wants(batch, accounts))
-            for news in batch:
-                dispatches += self._recorder.take(books, news, self.epoch, at)
-            cursors = [n.cursor for n in batch if isinstance(n, BrokerEvent) and n.cursor]
-            books.cursor = (broker, cursors[-1]) if cursors else None
-            await transaction.save(books)
+        try:
+            async with self._store.transaction() as transaction:
+                await transaction.lock(accounts)
+                books = await transaction.load(_wants(batch, accounts))
+                for news in batch:
+                    dispatches += self._recorder.take(books, news, self.epoch, at)
+                cursors = [n.cursor for n in batch if isinstance(n, BrokerEvent) and n.cursor]
+                books.cursor = (broker, cursors[-1]) if cursors else None
+                await transaction.save(books)
+        except StoreUnavailable:
+            self._unsure |= {each.command.wire_id: each for each in dispatches}
+            raise
         self._doorbell.ring(accounts)
-        self.dispatch(dispatches)
+        self.dispatch([*self._committed_before(books, dispatches), *dispatches])
         self._follow_up(batch, books)
+
+    def _committed_before(self, books: Books, now: Sequence[Dispatch]) -> list[Dispatch]:
+        """Return what a commit whose answer was lost has marked as sent after all."""
+        found = [self._unsure.pop(each) for each in set(self._unsure) & set(books.commands)]
+        again = {each.command.wire_id for each in now}
+        return [
+            each
+            for each in found
+            if each.command.wire_id not in again
+            and books.commands[each.command.wire_id] == each.command
+        ]
 
     def _follow_up(self, batch: Sequence[News], books: Books) -> None:
         for wire_id in books.changed_commands:
             if books.commands[wire_id].state not in {CommandState.QUEUED, CommandState.SENT}:
                 self._wake(wire_id)
         for news in batch:
-            order = books.order_of(news.wire_id)
+            order, command = books.order_of(news.wire_id), books.commands.get(news.wire_id)
+            state = command.state if command else None
             if order is None:
                 continue
             if isinstance(news, BrokerUnknown):
                 self._start(self._compare_one(order.wire_id, order.last_seq), "compare")
-            elif isinstance(news, Doubted):
-                command = books.commands.get(news.wire_id)
-                if command is not None and command.state is CommandState.IN_DOUBT:
-                    self._inquire(command.wire_id, order.wire_id)
+            elif isinstance(news, Doubted) and state is CommandState.IN_DOUBT:
+                self._inquire(news.wire_id, order.wire_id)
+            elif isinstance(news, Returned) and state is CommandState.QUEUED:
+                self._later(news.retry_after_s, Due(news.wire_id))
 
     def _wake(self, wire_id: WireID) -> None:
         for future in self._waiting.pop(wire_id, []):
@@ -322,9 +349,19 @@ class BrokerSession:
         while True:
             await self._clock.sleep(self._settings.reconcile_every_s)
             try:
+                await self._doubt_overdue(accounts)
                 await self._reconcile(accounts)
             except (BrokerError, StoreUnavailable) as error:
                 logger.warning("orders could not be compared with %s: %s", self.name, error)
+
+    async def _doubt_overdue(self, accounts: Sequence[AccountID]) -> None:
+        """Doubt what was sent long ago without a word since: the stream may be mute."""
+        overdue_since = self._clock.now() - int(self._settings.answer_within_s * _NS_PER_S)
+        for command in await self._store.open_commands(accounts):
+            sent_at = command.sent_at
+            if command.state is CommandState.SENT and sent_at and sent_at < overdue_since:
+                why = "the broker's stream has said nothing of it"
+                await self._inbox.put(Doubted(command.wire_id, why))
 
     async def _reconcile(self, accounts: Sequence[AccountID]) -> None:
         """Compare our open orders with the broker's; what differs twice in a row is applied.

@@ -1,0 +1,112 @@
+"""Accounts before they trade: adding tenants, users, and accounts with their limits."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
+
+from persistence import tables
+from persistence.database import Connection, Database
+from persistence.directory import User
+from persistence.errors import StoreRefused
+from persistence.limits import limit_values
+from persistence.mapping import ACCOUNTS
+from persistence.rows import Values
+from trading.account import Account
+from trading.ids import AccountID, TenantID, UserID
+from trading.limits import Limits
+from trading.permission import Entitlement
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tenant:
+    """Whose accounts and users these are."""
+
+    id: TenantID
+    name: str
+
+
+class Accounts:
+    """Adds what must be there before the first order; orders never come through here."""
+
+    def __init__(self, database: Database) -> None:
+        """Take the database."""
+        self._database = database
+
+    async def tenants(self) -> Sequence[Tenant]:
+        """Return the tenants; a fresh store has none."""
+        table = tables.tenants
+        statement = sa.select(table.c.id, table.c.name).order_by(table.c.id)
+        async with self._database.read() as connection:
+            rows = await connection.rows(statement)
+        return [Tenant(id=row.id, name=row.name) for row in rows]
+
+    async def add_tenant(
+        self,
+        tenant: Tenant,
+        accounts: Sequence[tuple[Account, Limits]],
+        users: Collection[User],
+    ) -> None:
+        """Add a tenant with its accounts and users, all or nothing.
+
+        Raises StoreRefused where one of them exists.
+        """
+        with _refusing(f"the tenant {tenant.id}, or one of its accounts or users, exists already"):
+            async with self._database.write() as connection:
+                tenants = [{"id": tenant.id, "name": tenant.name}]
+                await connection.insert(tables.tenants, tenants)
+                await _add_accounts(connection, accounts)
+                await connection.insert(tables.users, [_user(user) for user in users])
+                grants = {user.id: user.accounts for user in users}
+                await _entitle(connection, grants)
+
+    async def add(
+        self, account: Account, limits: Limits, entitled: Mapping[UserID, Entitlement]
+    ) -> None:
+        """Add an account with its cash and limits, and say who may do what with it.
+
+        Raises StoreRefused where the account exists, or its tenant or a user does not.
+        """
+        users = ", ".join(sorted(entitled)) or "nobody"
+        with _refusing(
+            f"the account {account.id} exists already, or its tenant {account.tenant_id} or one of"
+            f" its users ({users}) does not: choose another id, or add those first"
+        ):
+            async with self._database.write() as connection:
+                await _add_accounts(connection, [(account, limits)])
+                grants = {user: {account.id: each} for user, each in entitled.items()}
+                await _entitle(connection, grants)
+
+
+@contextmanager
+def _refusing(why: str) -> Iterator[None]:
+    try:
+        yield
+    except IntegrityError as error:
+        raise StoreRefused(why) from error
+
+
+async def _add_accounts(connection: Connection, accounts: Sequence[tuple[Account, Limits]]) -> None:
+    values = [ACCOUNTS.values(account) for account, _ in accounts]
+    await connection.insert(tables.accounts, values)
+    rows = [row for _, limits in accounts for row in limit_values(limits)]
+    await connection.insert(tables.limits, rows)
+
+
+async def _entitle(
+    connection: Connection, entitled: Mapping[UserID, Mapping[AccountID, Entitlement]]
+) -> None:
+    rows = [
+        {"user_id": user_id, "account_id": account_id, "entitlement": entitlement}
+        for user_id, accounts in entitled.items()
+        for account_id, entitlement in accounts.items()
+    ]
+    await connection.insert(tables.entitlements, rows)
+
+
+def _user(user: User) -> Values:
+    return {"id": user.id, "tenant_id": user.tenant_id, "name": user.name, "role": user.role}

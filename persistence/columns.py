@@ -1,0 +1,155 @@
+"""Column types: what a value is in Python, on SQLite and on PostgreSQL."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.engine import Dialect
+from sqlalchemy.types import TypeDecorator, TypeEngine
+
+from trading.decision import Check, Verdict
+from trading.quantity import plain
+from trading.reject import OrdRejReason
+
+ID = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
+"""An identifier, ordered by its bytes in both databases, whatever the server's language is."""
+
+TEXT = sa.Text()
+INSTANT = sa.BigInteger()
+"""UTC nanoseconds."""
+
+COUNT = sa.BigInteger()
+SERIAL = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+"""A number that the database gives out, rising; SQLite does so for INTEGER alone."""
+
+FLAG = sa.Boolean(create_constraint=False)
+
+
+class Exact(TypeDecorator[Decimal]):
+    """A decimal with all its digits: NUMERIC without bounds on PostgreSQL, text on SQLite.
+
+    SQLite would make a float of a number. Text orders lexically, so that no statement may compare,
+    order or add these. Raises TypeError for anything but a Decimal, ValueError for NaN and
+    infinities, on the way in and on the way out.
+    """
+
+    impl = sa.Text
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """Choose the database's own type."""
+        numeric = dialect.name == "postgresql"
+        return dialect.type_descriptor(sa.Numeric() if numeric else sa.Text())
+
+    def process_bind_param(self, value: Decimal | None, dialect: Dialect) -> Any:
+        """Write a decimal."""
+        if value is None:
+            return None
+        if not isinstance(value, Decimal):
+            raise TypeError(f"a Decimal is needed, not the {type(value).__name__} {value!r}")
+        _refuse_non_finite(value)
+        return value if dialect.name == "postgresql" else plain(value)
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> Decimal | None:
+        """Read a decimal."""
+        del dialect
+        if value is None:
+            return None
+        if not isinstance(value, str | Decimal):
+            raise TypeError(f"the store has a {type(value).__name__} where a decimal belongs")
+        number = Decimal(value)
+        _refuse_non_finite(number)
+        return number
+
+
+def _refuse_non_finite(value: Decimal) -> None:
+    if not value.is_finite():
+        raise ValueError(f"a finite number is needed, not {value}")
+
+
+class OneOf[E: StrEnum](TypeDecorator[E]):
+    """A member of an enum, as its value. Raises ValueError for what is no member."""
+
+    impl = sa.Text
+    cache_ok = True
+
+    def __init__(self, members: type[E]) -> None:
+        """Take the enum."""
+        self.members = members
+        super().__init__()
+
+    def process_bind_param(self, value: E | None, dialect: Dialect) -> str | None:
+        """Write a member."""
+        del dialect
+        return None if value is None else self.members(value).value
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> E | None:
+        """Read a member."""
+        del dialect
+        return None if value is None else self.members(value)
+
+
+class Checks(TypeDecorator[tuple[Check, ...]]):
+    """The checks of a risk decision, as JSON with decimals in plain digits."""
+
+    impl = sa.Text
+    cache_ok = True
+
+    def process_bind_param(self, value: tuple[Check, ...] | None, dialect: Dialect) -> str | None:
+        """Write the checks."""
+        del dialect
+        return None if value is None else json.dumps([_check_to_json(check) for check in value])
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> tuple[Check, ...] | None:
+        """Read the checks."""
+        del dialect
+        return None if value is None else tuple(_check_of_json(each) for each in json.loads(value))
+
+
+def _check_to_json(check: Check) -> dict[str, Any]:
+    return {
+        "name": check.name,
+        "verdict": check.verdict,
+        "inputs": dict(check.inputs),
+        "code": check.code,
+        "text": check.text,
+        "reason": check.reason,
+        "limit": None if check.limit is None else plain(check.limit),
+        "used": None if check.used is None else plain(check.used),
+    }
+
+
+def _check_of_json(check: dict[str, Any]) -> Check:
+    return Check(
+        name=check["name"],
+        verdict=Verdict(check["verdict"]),
+        inputs=check["inputs"],
+        code=check["code"],
+        text=check["text"],
+        reason=None if check["reason"] is None else OrdRejReason(check["reason"]),
+        limit=None if check["limit"] is None else Decimal(check["limit"]),
+        used=None if check["used"] is None else Decimal(check["used"]),
+    )
+
+
+class TextSet(TypeDecorator[Collection[str]]):
+    """A parameter that holds any number of texts: an array on PostgreSQL, JSON on SQLite."""
+
+    impl = sa.Text
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """Choose the database's own type."""
+        many = dialect.name == "postgresql"
+        return dialect.type_descriptor(ARRAY(sa.Text()) if many else sa.Text())
+
+    def process_bind_param(self, value: Collection[str] | None, dialect: Dialect) -> Any:
+        """Write the texts in their order, so that a statement's log reads the same every time."""
+        texts = sorted(value or ())
+        return texts if dialect.name == "postgresql" else json.dumps(texts)

@@ -1,0 +1,52 @@
+"""Limits as versions: each is a whole set of an account's limits, and the newest is in force."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from decimal import Decimal
+
+import sqlalchemy as sa
+
+from persistence import tables
+from persistence.database import Connection
+from persistence.rows import Values
+from persistence.within import within
+from trading.ids import AccountID, InstrumentID
+from trading.limits import LimitName, Limits
+
+
+async def current_limits(
+    connection: Connection, accounts: Collection[AccountID]
+) -> dict[AccountID, Limits]:
+    """Read the limits in force of those accounts that have any."""
+    table = tables.limits
+    newest = (
+        sa.select(table.c.account_id, sa.func.max(table.c.version).label("version"))
+        .where(within(table.c.account_id, accounts))
+        .group_by(table.c.account_id)
+        .subquery()
+    )
+    same = sa.and_(table.c.account_id == newest.c.account_id, table.c.version == newest.c.version)
+    versions: dict[AccountID, int] = {}
+    values: dict[AccountID, dict[tuple[InstrumentID, LimitName], Decimal]] = {}
+    for row in await connection.rows(sa.select(table).join(newest, same)):
+        versions[row.account_id] = row.version
+        values.setdefault(row.account_id, {})[row.symbol, row.name] = row.value
+    return {
+        each: Limits(account_id=each, version=version, values=values[each])
+        for each, version in versions.items()
+    }
+
+
+def limit_values(limits: Limits) -> list[Values]:
+    """Return the rows of one version."""
+    return [
+        {
+            "account_id": limits.account_id,
+            "version": limits.version,
+            "symbol": symbol,
+            "name": name,
+            "value": value,
+        }
+        for (symbol, name), value in limits.values.items()
+    ]

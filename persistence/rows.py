@@ -1,0 +1,81 @@
+"""Rows of the core's dataclasses: each field is a column of the same name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+type Values = dict[str, Any]
+
+
+class Rows[T: DataclassInstance]:
+    """The way of one dataclass into a table and back.
+
+    A field in `nested` holds a dataclass or None, in columns `<field>_<its field>`, the first of
+    which is empty for None. `fixed` are columns that every row of this dataclass has alike.
+    """
+
+    def __init__(
+        self,
+        of: type[T],
+        table: sa.Table,
+        *,
+        nested: Mapping[str, type[DataclassInstance]] | None = None,
+        fixed: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Pair the fields with the columns. Raises KeyError for a field that has no column."""
+        self.table = table
+        self._of = of
+        self._nested = nested or {}
+        self._fixed = dict(fixed or {})
+        self._names = [each.name for each in fields(of) if each.name not in self._nested]
+        self._parts = {
+            name: (part, [each.name for each in fields(part)])
+            for name, part in self._nested.items()
+        }
+        self.columns = [table.c[name] for name in self._column_names()]
+
+    def select(self) -> sa.Select[Any]:
+        """Begin a statement that `item` reads the rows of."""
+        return sa.select(*self.columns)
+
+    def values(self, item: T) -> Values:
+        """Return the columns of an item."""
+        values = {name: getattr(item, name) for name in self._names} | self._fixed
+        for name, (_, parts) in self._parts.items():
+            nested = getattr(item, name)
+            for part in parts:
+                values[f"{name}_{part}"] = None if nested is None else getattr(nested, part)
+        return values
+
+    def item(self, row: Sequence[Any]) -> T:
+        """Make an item of the columns, in the order in which `select` names them."""
+        found = dict(zip(self._names, row, strict=False))
+        at = len(self._names)
+        for name, (part, names) in self._parts.items():
+            values = row[at : at + len(names)]
+            empty = values[0] is None
+            found[name] = None if empty else part(**dict(zip(names, values, strict=True)))
+            at += len(names)
+        return self._of(**found)
+
+    def _column_names(self) -> list[str]:
+        nested = [f"{name}_{part}" for name, (_, parts) in self._parts.items() for part in parts]
+        return self._names + nested
+
+
+@cache
+def upsert(table: sa.Table, dialect: str) -> sa.Insert:
+    """Make the statement that inserts a row, or replaces all of it but its primary key."""
+    insert = postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)
+    keys = list(table.primary_key.columns)
+    changes = {c.name: insert.excluded[c.name] for c in table.columns if not c.primary_key}
+    return insert.on_conflict_do_update(index_elements=keys, set_=changes)

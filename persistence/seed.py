@@ -1,0 +1,110 @@
+"""What a fresh store begins with: a tenant, two accounts with cash and limits, a user per role."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from decimal import Decimal
+
+from persistence.account import Tenant
+from persistence.directory import User
+from persistence.store import SqlStore
+from trading.account import Account
+from trading.ids import AccountID, InstrumentID, TenantID, UserID
+from trading.instrument import Instrument, SecurityType
+from trading.limits import ANY_SYMBOL, LimitName, Limits
+from trading.permission import Entitlement
+
+_TENANT = Tenant(id=TenantID("demo"), name="Demo")
+
+# Who may place orders trades both accounts; everyone else only looks. Two risk officers, because
+# it takes two to loosen a trading state.
+_USERS = {
+    "viewer": ("viewer", Entitlement.READ),
+    "trader": ("trader", Entitlement.TRADE),
+    "risk_officer": ("risk_officer", Entitlement.READ),
+    "risk_officer_2": ("risk_officer", Entitlement.READ),
+    "operator": ("operator", Entitlement.READ),
+    "auditor": ("auditor", Entitlement.READ),
+    "partner": ("partner", Entitlement.TRADE),
+}
+
+_OF_ACCOUNT = {
+    LimitName.MAX_OPEN_ORDERS: Decimal(200),
+    LimitName.PRICE_COLLAR: Decimal("0.05"),
+    LimitName.REFERENCE_MAX_AGE_MS: Decimal(10_000),
+    LimitName.MIN_BUYING_POWER: Decimal(0),
+}
+
+# The largest order, the largest position and the largest value of an order: shares, contracts,
+# units of the base currency and coins differ too much for one number.
+_SIZES = {
+    SecurityType.COMMON_STOCK: (Decimal(10_000), Decimal(50_000), Decimal(500_000)),
+    SecurityType.FUTURE: (Decimal(50), Decimal(100), Decimal(20_000_000)),
+    SecurityType.FX_SPOT: (Decimal(1_000_000), Decimal(5_000_000), Decimal(2_000_000)),
+    SecurityType.CRYPTO_SPOT: (Decimal(10), Decimal(50), Decimal(1_000_000)),
+}
+
+
+async def seed(store: SqlStore, broker: str) -> None:
+    """Fill a fresh store; one that has a tenant already is left as it is. Raises StoreUnavailable.
+
+    The accounts are served by the broker of this name.
+    """
+    if await store.accounts.tenants():
+        return
+    stocks = _account("equity", "Equity", Decimal(1_000_000), broker)
+    futures = _account("futures", "Futures", Decimal(250_000), broker)
+    instruments = list(store.catalogue)
+    await store.accounts.add_tenant(
+        _TENANT,
+        [
+            (stocks, standard_limits(stocks.id, SecurityType.COMMON_STOCK, instruments)),
+            (futures, standard_limits(futures.id, SecurityType.FUTURE, instruments)),
+        ],
+        [_user(name, [stocks, futures]) for name in _USERS],
+    )
+
+
+def standard_limits(
+    account_id: AccountID, mostly: SecurityType, instruments: Iterable[Instrument]
+) -> Limits:
+    """Set every limit to a cautious value, as the first version of an account's limits.
+
+    Sizes are those for what the account mostly trades; instruments of other kinds get their own.
+    """
+    values = {(ANY_SYMBOL, name): value for name, value in _OF_ACCOUNT.items()}
+    values |= _sizes(ANY_SYMBOL, mostly)
+    for instrument in instruments:
+        if instrument.security_type is not mostly:
+            values |= _sizes(instrument.id, instrument.security_type)
+    return Limits(account_id=account_id, version=1, values=values)
+
+
+def _sizes(
+    symbol: InstrumentID, security_type: SecurityType
+) -> dict[tuple[InstrumentID, LimitName], Decimal]:
+    names = (LimitName.MAX_ORDER_QTY, LimitName.MAX_POSITION_QTY, LimitName.MAX_ORDER_NOTIONAL)
+    sizes = zip(names, _SIZES[security_type], strict=True)
+    return {(symbol, name): size for name, size in sizes}
+
+
+def _account(account_id: str, name: str, cash: Decimal, broker: str) -> Account:
+    return Account(
+        id=AccountID(account_id),
+        tenant_id=_TENANT.id,
+        name=name,
+        currency="USD",
+        broker=broker,
+        cash=cash,
+    )
+
+
+def _user(name: str, accounts: Iterable[Account]) -> User:
+    role, entitlement = _USERS[name]
+    return User(
+        id=UserID(name),
+        tenant_id=_TENANT.id,
+        name=name.replace("_", " ").title(),
+        role=role,
+        accounts={account.id: entitlement for account in accounts},
+    )

@@ -1,0 +1,68 @@
+"""The tables of the store, the same on SQLite and PostgreSQL.
+
+Columns bear the names of the fields they hold. Every row belongs to a tenant, directly or by its
+account; instruments, reference prices and the brokers' streams are shared.
+"""
+
+from persistence.tables.account import (
+    accounts,
+    approval_requests,
+    entitlements,
+    gateway,
+    limits,
+    positions,
+    tenants,
+    trading_state_changes,
+    users,
+)
+from persistence.tables.base import metadata
+from persistence.tables.execution import (
+    EXECUTION_REPORT,
+    FILL_REPORT,
+    ORDER_CANCEL_REJECT,
+    breaks,
+    broker_events,
+    fills,
+    outbox,
+    reports,
+    stream_cursors,
+)
+from persistence.tables.instrument import instruments, reference_prices
+from persistence.tables.order import (
+    OPEN_COMMAND,
+    OPEN_ORDER,
+    cl_ord_ids,
+    commands,
+    decisions,
+    orders,
+)
+
+__all__ = [
+    "EXECUTION_REPORT",
+    "FILL_REPORT",
+    "OPEN_COMMAND",
+    "OPEN_ORDER",
+    "ORDER_CANCEL_REJECT",
+    "accounts",
+    "approval_requests",
+    "breaks",
+    "broker_events",
+    "cl_ord_ids",
+    "commands",
+    "decisions",
+    "entitlements",
+    "fills",
+    "gateway",
+    "instruments",
+    "limits",
+    "metadata",
+    "orders",
+    "outbox",
+    "positions",
+    "reference_prices",
+    "reports",
+    "stream_cursors",
+    "tenants",
+    "trading_state_changes",
+    "users",
+]

@@ -1,0 +1,112 @@
+"""Tables of who may do what: tenants, accounts, users, limits, positions and trading states."""
+
+import sqlalchemy as sa
+
+from persistence.columns import COUNT, ID, INSTANT, TEXT, Exact, OneOf
+from persistence.tables.base import column, key, metadata, optional, serial
+from trading.account import TradingState
+from trading.limits import LimitName
+from trading.permission import Entitlement
+from trading.ports import Environment
+
+gateway = sa.Table(
+    "gateway",
+    metadata,
+    key("id", COUNT),
+    column("environment", OneOf(Environment)),
+    column("created_at", INSTANT),
+    column("version", TEXT),
+    sa.CheckConstraint("id = 1", name="one_row"),
+)
+
+tenants = sa.Table("tenants", metadata, key("id", ID), column("name", TEXT))
+
+accounts = sa.Table(
+    "accounts",
+    metadata,
+    key("id", ID),
+    column("tenant_id", ID, sa.ForeignKey("tenants.id")),
+    column("name", TEXT),
+    column("currency", TEXT),
+    column("broker", TEXT),
+    column("cash", Exact()),
+    column("trading_state", OneOf(TradingState)),
+    column("last_seq", COUNT),
+    column("fence", COUNT),
+    column("open_orders", COUNT),
+    sa.Index("ix_accounts_tenant", "tenant_id", "id"),
+    sa.Index("ix_accounts_broker", "broker", "id"),
+    sa.CheckConstraint("last_seq >= 0", name="last_seq"),
+    sa.CheckConstraint("open_orders >= 0", name="open_orders"),
+)
+
+users = sa.Table(
+    "users",
+    metadata,
+    key("id", ID),
+    column("tenant_id", ID, sa.ForeignKey("tenants.id")),
+    column("name", TEXT),
+    column("role", TEXT),
+)
+
+entitlements = sa.Table(
+    "entitlements",
+    metadata,
+    key("user_id", ID, sa.ForeignKey("users.id")),
+    key("account_id", ID, sa.ForeignKey("accounts.id")),
+    column("entitlement", OneOf(Entitlement)),
+)
+
+positions = sa.Table(
+    "positions",
+    metadata,
+    key("account_id", ID, sa.ForeignKey("accounts.id")),
+    key("symbol", ID),
+    column("net_qty", Exact()),
+    column("cost", Exact()),
+    column("realized_pnl", Exact()),
+    column("open_buy_qty", Exact()),
+    column("open_buy_notional", Exact()),
+    column("open_sell_qty", Exact()),
+    column("open_sell_notional", Exact()),
+    column("as_of_seq", COUNT),
+)
+
+limits = sa.Table(
+    "limits",
+    metadata,
+    key("account_id", ID, sa.ForeignKey("accounts.id")),
+    key("version", COUNT),
+    key("symbol", ID),
+    key("name", OneOf(LimitName)),
+    column("value", Exact()),
+    sa.CheckConstraint("version > 0", name="version"),
+)
+
+trading_state_changes = sa.Table(
+    "trading_state_changes",
+    metadata,
+    serial(),
+    column("tenant_id", ID, sa.ForeignKey("tenants.id")),
+    column("account_id", ID, sa.ForeignKey("accounts.id")),
+    column("before", OneOf(TradingState)),
+    column("state", OneOf(TradingState)),
+    column("reason", TEXT),
+    column("changed_by", ID),
+    optional("approved_by", ID),
+    column("changed_at", INSTANT),
+)
+
+approval_requests = sa.Table(
+    "approval_requests",
+    metadata,
+    key("id", ID),
+    column("tenant_id", ID, sa.ForeignKey("tenants.id")),
+    optional("account_id", ID, sa.ForeignKey("accounts.id")),
+    column("state", OneOf(TradingState)),
+    column("reason", TEXT),
+    column("requested_by", ID),
+    column("requested_at", INSTANT),
+    column("expires_at", INSTANT),
+    optional("approved_by", ID),
+)

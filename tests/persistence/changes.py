@@ -1,0 +1,60 @@
+"""Changes of the books, made and saved in one transaction."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from persistence.store import SqlStore
+from tests.persistence.samples import claim, command, order
+from trading.books import Books, Wants
+from trading.execution import ExecType
+from trading.ids import AccountID, ClOrdID
+from trading.reject import CxlRejReason, CxlRejResponseTo, RejectedBy
+
+A, B = AccountID("a"), AccountID("b")
+
+
+async def save(store: SqlStore, change: Callable[[Books], object], **wants: Any) -> Books:
+    """Change the books of both accounts in one transaction."""
+    async with store.transaction() as transaction:
+        await transaction.lock([A, B])
+        wanted = {"accounts": frozenset({A, B})} | {k: frozenset(v) for k, v in wants.items()}
+        books = await transaction.load(Wants(**wanted))
+        change(books)
+        await transaction.save(books)
+    return books
+
+
+async def load(store: SqlStore, **wants: Any) -> Books:
+    return await save(store, lambda _: None, **wants)
+
+
+def refuse_cancel(books: Books, cl_ord_id: str) -> None:
+    report = books.record_cancel_reject(
+        (A, ClOrdID(cl_ord_id), None),
+        None,
+        CxlRejResponseTo.ORDER_CANCEL_REQUEST,
+        CxlRejReason.UNKNOWN_ORDER,
+        RejectedBy.GATEWAY,
+        "no such order",
+        9,
+    )
+    books.put_claim(
+        replace(
+            claim(order("none")),
+            cl_ord_id=ClOrdID(cl_ord_id),
+            order_id=None,
+            reject_seq=report.seq,
+        )
+    )
+
+
+def place(*names: str, account_id: str = "a", **fields: Any) -> Callable[[Books], None]:
+    def placed(books: Books) -> None:
+        for name in names:
+            new = order(name, account_id, **fields)
+            books.put_claim(claim(new))
+            books.record(new, ExecType.PENDING_NEW, 2)
+            books.put_command(command(new))
+
+    return placed

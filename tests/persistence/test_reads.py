@@ -1,0 +1,335 @@
+"""The query side: pages, filters and lookups."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from persistence.store import SqlStore
+from tests.persistence import samples
+from tests.persistence.changes import A, B, load, place, refuse_cancel, save
+from tests.persistence.samples import AAPL, account, claim, command, decision, fill, order
+from trading.account import TradingState
+from trading.books import Books
+from trading.command import CommandKind, CommandState
+from trading.control import ApprovalRequest
+from trading.execution import ExecType
+from trading.ids import AccountID, ClOrdID, ExecID, InstrumentID, OrderID, UserID, WireID
+from trading.instrument import Instrument
+from trading.order import Order, OrdStatus, Replacement, Side
+from trading.store import OrderFilter
+
+ALL = OrderFilter()
+TERMS = Replacement(order_qty=Decimal(5), price=Decimal(1), stop_px=None, reserve_px=Decimal(1))
+
+
+def add(*orders: Order) -> Callable[[Books], None]:
+    def added(books: Books) -> None:
+        for each in orders:
+            books.record(each, ExecType.NEW, 2)
+
+    return added
+
+
+async def names(store: SqlStore, which: OrderFilter) -> list[str]:
+    return [each.id for each in (await store.reads.orders(A, which, 100, None)).items]
+
+
+async def test_orders_come_newest_first_in_pages(store: SqlStore) -> None:
+    # Base62 orders digits before capitals before small letters, as the bytes are.
+    ids = ["01", "0A", "0a", "Zz", "zZ"]
+    await save(store, place(*reversed(ids), "0b", account_id="b"))
+    await save(store, add(*(order(f"{each}-a") for each in ids)))
+
+    pages, after = [], None
+    while True:
+        page = await store.reads.orders(A, ALL, 2, after)
+        pages.append([each.id for each in page.items])
+        assert page.as_of_seq == 5
+        if not page.has_next:
+            break
+        after = page.items[-1].id
+
+    assert pages == [["zZ-a", "Zz-a"], ["0a-a", "0A-a"], ["01-a"]]
+
+
+async def test_a_page_that_ends_with_the_list_says_so(store: SqlStore) -> None:
+    await save(store, place("1", "2"))
+
+    assert not (await store.reads.orders(A, ALL, 2, None)).has_next
+    assert (await store.reads.orders(A, ALL, 1, None)).has_next
+    assert not (await store.reads.orders(B, ALL, 1, None)).items
+
+
+async def test_orders_are_filtered_by_the_status_that_clients_see(store: SqlStore) -> None:
+    orders = {
+        OrdStatus.NEW: order("1", status=OrdStatus.NEW),
+        OrdStatus.FILLED: order("2", status=OrdStatus.FILLED),
+        OrdStatus.PENDING_CANCEL: order(
+            "3", status=OrdStatus.NEW, pending_cancel=True, replacement=TERMS
+        ),
+        OrdStatus.PENDING_REPLACE: order("4", status=OrdStatus.NEW, replacement=TERMS),
+        OrdStatus.PENDING_NEW: order("5"),
+    }
+    await save(store, add(*orders.values()))
+
+    for status in OrdStatus:
+        wanted = [orders[status].id] if status in orders else []
+        assert await names(store, OrderFilter(ord_status=frozenset({status}))) == wanted
+    both = frozenset({OrdStatus.NEW, OrdStatus.PENDING_CANCEL})
+    assert await names(store, OrderFilter(ord_status=both)) == ["3", "1"]
+    assert await names(store, OrderFilter(open_only=True)) == ["5", "4", "3", "1"]
+
+
+async def test_orders_are_filtered_by_symbol_and_side(store: SqlStore) -> None:
+    elsewhere, unknown = InstrumentID("AAPL@XLON"), InstrumentID("AAP")
+    store.catalogue.add(stock(mic="XLON"))
+    await save(
+        store,
+        add(
+            order("1"),
+            order("2", side=Side.SELL),
+            order("3", symbol=elsewhere),
+            order("4", symbol=unknown, status=OrdStatus.REJECTED),
+        ),
+    )
+
+    assert await names(store, OrderFilter(symbol="AAPL")) == ["3", "2", "1"]
+    assert await names(store, OrderFilter(symbol="AAPL@XLON")) == ["3"]
+    assert await names(store, OrderFilter(symbol="AAP")) == ["4"]
+    assert await names(store, OrderFilter(symbol="aapl")) == []
+    assert await names(store, OrderFilter(side=Side.SELL, symbol="AAPL")) == ["2"]
+
+
+def stock(**fields: str) -> Instrument:
+    return replace(samples.STOCK, **fields)  # type: ignore[arg-type]
+
+
+async def test_reports_come_in_sequence_in_pages(store: SqlStore) -> None:
+    def happened(books: Books) -> None:
+        place("1", "2")(books)
+        refuse_cancel(books, "c")
+        place("3")(books)
+
+    saved = await save(store, happened)
+    first = await store.reads.reports(A, 0, 3)
+    rest = await store.reads.reports(A, 3, 3)
+
+    assert [*first.items, *rest.items] == saved.new_reports
+    assert (first.has_next, rest.has_next) == (True, False)
+    assert first.as_of_seq == 4
+    assert not (await store.reads.reports(A, 99, 3)).items
+
+
+async def test_an_order_is_looked_up_by_id_and_by_any_cl_ord_id_of_its_chain(
+    store: SqlStore,
+) -> None:
+    saved = await save(store, place("1"))
+    cancel = replace(claim(order("1")), cl_ord_id=ClOrdID("cancel-of-1"))
+    await save(store, lambda books: books.put_claim(cancel))
+    await save(store, lambda books: refuse_cancel(books, "of-nothing"))
+    one = saved.orders[OrderID("1")]
+
+    assert await store.reads.order(OrderID("1")) == one
+    assert await store.reads.order(OrderID("2")) is None
+    assert await store.reads.orders_by_id([OrderID("1"), OrderID("2")]) == {one.id: one}
+    for name in ("cl-1", "cancel-of-1"):
+        assert await store.reads.order_by_cl_ord_id(A, ClOrdID(name)) == one
+    for account_id, name in ((A, "of-nothing"), (A, "unused"), (B, "cl-1")):
+        assert await store.reads.order_by_cl_ord_id(account_id, ClOrdID(name)) is None
+
+
+async def test_fills_are_told_as_they_were_reported(store: SqlStore) -> None:
+    def traded(books: Books) -> None:
+        place("1", "2")(books)
+        one = books.orders[OrderID("1")]
+        books.record(one, ExecType.TRADE, 3, fill=fill(one, "f1"))
+        books.record(books.orders[OrderID("1")], ExecType.RESTATED, 3)
+        undone = fill(one, "f2", exec_type=ExecType.TRADE_CANCEL, exec_ref_id=ExecID("f1"))
+        books.record(books.orders[OrderID("1")], ExecType.TRADE_CANCEL, 3, fill=undone)
+
+    saved = await save(store, traded)
+    fills = await store.reads.fills_of([OrderID("1"), OrderID("2")])
+
+    told = [
+        r for r in saved.new_reports if getattr(r, "exec_type", None) in {"TRADE", "TRADE_CANCEL"}
+    ]
+    assert fills == {OrderID("1"): told, OrderID("2"): []}
+    assert len(told) == 2
+
+
+async def test_flat_positions_are_left_out(store: SqlStore) -> None:
+    def traded(books: Books) -> None:
+        held, flat = InstrumentID("HELD@XNAS"), InstrumentID("FLAT@XNAS")
+        books.catalogue.add(stock(symbol="HELD"))
+        books.catalogue.add(stock(symbol="FLAT"))
+        for name, symbol in (("1", held), ("2", flat)):
+            place(name, symbol=symbol)(books)
+        bought = books.orders[OrderID("1")]
+        books.record(replace(bought, cum_qty=Decimal(1)), ExecType.TRADE, 3, fill=fill(bought, "f"))
+
+    saved = await save(store, traded)
+
+    held = saved.positions[A, InstrumentID("HELD@XNAS")]
+    assert held.net_qty == 1
+    assert await store.reads.positions([A, B]) == [held]
+    assert len((await load(store)).positions) == 2
+
+
+async def test_accounts_heads_and_limits(store: SqlStore) -> None:
+    await save(store, place("1", "2"))
+
+    accounts = await store.reads.accounts([B, A])
+    assert accounts == [account("a", last_seq=2, open_orders=2), account("b")]
+    assert await store.reads.heads([A, B]) == {A: 2, B: 0}
+    assert await store.reads.limits(A) == samples.limits("a", MAX_ORDER_QTY=5)
+    assert await store.reads.limits(AccountID("nobody")) is None
+
+
+async def test_the_decision_of_an_order_is_that_of_its_placing(store: SqlStore) -> None:
+    def decided(books: Books) -> None:
+        place("1", "2")(books)
+        books.put_claim(replace(claim(order("1")), cl_ord_id=ClOrdID("replace")))
+        books.new_decisions += [
+            (A, ClOrdID("cl-1"), decision(1)),
+            (A, ClOrdID("replace"), decision(2)),
+        ]
+
+    await save(store, decided)
+
+    assert await store.reads.decision_of(OrderID("1")) == decision(1)
+    assert await store.reads.decision_of(OrderID("2")) is None
+    assert await store.reads.decision(A, ClOrdID("replace")) == decision(2)
+    assert await store.reads.decision(B, ClOrdID("replace")) is None
+
+
+async def test_sessions_find_what_is_open(store: SqlStore) -> None:
+    def finished(books: Books) -> None:
+        for name in ("1", "2"):
+            done = replace(books.orders[OrderID(name)], status=OrdStatus.FILLED)
+            books.record(done, ExecType.NEW, 3)
+        books.settle(books.commands[WireID("wire-1")], CommandState.ACKED)
+
+    await save(store, place("3", "1", "2"))
+    await save(store, finished, order_ids=["1", "2"])
+    cancel = command(order("2"), "cancel", kind=CommandKind.CANCEL, created_at=0)
+    await save(store, lambda books: books.put_command(cancel))
+
+    assert [each.id for each in await store.open_orders([A, B])] == ["2", "3"]
+    assert not await store.open_orders([B])
+    open_commands = await store.open_commands([A])
+    assert [each.wire_id for each in open_commands] == ["cancel", "wire-2", "wire-3"]
+    wires = [WireID(each) for each in ("wire-1", "cancel", "unknown")]
+    assert await store.accounts_of(wires) == {"wire-1": A, "cancel": A}
+    assert await store.accounts_at("paper") == [A, B]
+    assert await store.accounts_at("other") == []
+    assert await store.account_ids(samples.TENANT) == [A, B]
+
+
+async def test_a_request_that_is_approved_or_expired_is_gone(
+    store: SqlStore, clock: samples.StoppedClock
+) -> None:
+    request = ApprovalRequest(
+        id="r",
+        tenant_id=samples.TENANT,
+        account_id=None,
+        state=TradingState.ACTIVE,
+        reason="test",
+        requested_by=UserID("one"),
+        requested_at=5,
+        expires_at=50,
+    )
+    later = replace(request, id="later", expires_at=100)
+    await save(store, lambda books: books.new_approval_requests.extend([request, later]))
+
+    clock.time = 49
+    assert await store.approval_request("r") == request
+    clock.time = 50
+    assert await store.approval_request("r") is None
+    approved = replace(later, approved_by=UserID("two"))
+    await save(store, lambda books: books.new_approval_requests.append(approved))
+    assert await store.approval_request("later") is None
+
+
+async def test_no_statement_reads_a_whole_table(store: SqlStore) -> None:
+    """History grows without end: what a statement reads must not grow with it."""
+    seen: list[tuple[str, Any]] = []
+
+    def note(_c: object, _cursor: object, statement: str, values: Any, *_: object) -> None:
+        seen.append((statement, values))
+
+    for engine in (store._database._writer, store._database._reader):
+        sa.event.listen(engine.sync_engine, "before_cursor_execute", note)
+    await load(
+        store,
+        cl_ord_ids=[(A, "x")],
+        order_ids=["x"],
+        wire_ids=["x"],
+        fills_of=["x"],
+        open_orders_of=[A],
+        symbols=[AAPL],
+        broker_keys=["x"],
+    )
+    await load(store, order_ids=["x"])
+    await load(store, open_orders_of=[A])
+    await store.accounts_of([WireID("x")])
+    await store.open_orders([A])
+    await store.open_commands([A])
+    reads = store.reads
+    await reads.orders(A, ALL, 10, OrderID("x"))
+    await reads.orders(A, OrderFilter(open_only=True), 10, None)
+    await reads.order_by_cl_ord_id(A, ClOrdID("x"))
+    await reads.reports(A, 0, 10)
+    await reads.fills_of([OrderID("x")])
+    await reads.positions([A])
+    await reads.heads([A])
+    await reads.limits(A)
+    await reads.decision(A, ClOrdID("x"))
+    await reads.decision_of(OrderID("x"))
+    await reads.breaks(A, 10)
+    await reads.state_changes(0)
+    await store.prices.ages([AAPL])
+    statements = [each for each in seen if each[0].startswith("SELECT")]
+    async with store._database.administer() as connection:
+        for statement, values in statements:
+            plan = await connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values)
+            scans = [
+                row.detail
+                for row in plan
+                if row.detail.startswith("SCAN") and "json_each" not in row.detail
+            ]
+            assert not set(scans) - {"SCAN CONSTANT ROW", "SCAN anon_1"}, statement
+            by_account = "orders USING INDEX ix_orders_account (account_id=?)"
+            assert by_account not in str(plan), statement
+    assert len(statements) > 20
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3])
+async def test_the_outbox_gives_the_oldest_until_they_are_published(
+    store: SqlStore, limit: int
+) -> None:
+    for name in ("1", "2"):
+        await save(store, place(name))
+
+    first = await store.outbox.pending(limit)
+    assert [row.first_seq for row in first] == [1, 2][:limit]
+    await store.outbox.published([row.id for row in first])
+    await store.outbox.published([row.id for row in first])
+    assert [row.first_seq for row in await store.outbox.pending(9)] == [1, 2][limit:]
+
+    known = {row.id for row in first}
+    await store.outbox.published([row.id for row in await store.outbox.pending(9)])
+    await save(store, place("3"))
+    assert known.isdisjoint(row.id for row in await store.outbox.pending(9))
+
+
+async def test_reference_prices_are_replaced(store: SqlStore) -> None:
+    await store.prices.put([])
+    await store.prices.put([samples.quote(received_at=1)])
+    await store.prices.put([samples.quote(received_at=2, bid=None)])
+
+    assert await store.prices.ages([AAPL, InstrumentID("never")]) == {AAPL: 2}
+    assert (await load(store, symbols=[AAPL])).references[AAPL].bid is None
