@@ -1,0 +1,179 @@
+"""The relay: what the outbox holds goes to the bus, one message per commit and account, in order.
+
+A row is marked after it was published, and rows are marked together, because each mark is a commit
+and the orders have better use for those. A crash in between publishes them again: consumers drop
+what they have by (account, seq). The relay decides nothing and is never waited for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Collection, Sequence
+from typing import Protocol
+
+from events.codec import Channel, ReportBatch, StateChanges, encode
+from trading.control import TradingStateChange
+from trading.execution import Report
+from trading.ids import AccountID
+from trading.ports import Clock
+from trading.store import Reads
+
+logger = logging.getLogger(__name__)
+
+POLL_S = 0.25
+ROWS_PER_ROUND = 128
+REPORTS_PER_READ = 500
+STATES_KEPT = 1024
+PAUSE_MIN_S, PAUSE_MAX_S = 0.1, 5.0
+
+type _Log = dict[tuple[AccountID, int], Report]
+
+
+class OutboxRow(Protocol):
+    """What one commit recorded of one account: its reports `first_seq` to `last_seq`."""
+
+    @property
+    def id(self) -> int:
+        """The row's own number, which rises with the commits of an account."""
+
+    @property
+    def account_id(self) -> AccountID:
+        """The account."""
+
+    @property
+    def first_seq(self) -> int:
+        """The first report."""
+
+    @property
+    def last_seq(self) -> int:
+        """The last report, that one included."""
+
+
+class Outbox(Protocol):
+    """The rows that commits have left to be published."""
+
+    async def pending(self, limit: int) -> Sequence[OutboxRow]:
+        """Return the oldest rows that are not published, in order."""
+
+    async def published(self, ids: Collection[int]) -> None:
+        """Mark rows as published."""
+
+
+class Bus(Protocol):
+    """What carries messages to every process, or to this one alone."""
+
+    async def publish(self, channel: Channel, message: bytes) -> None:
+        """Hand a message over. Raises whatever the bus does when it cannot take it."""
+
+
+class Relay:
+    """Publishes the outbox: rung after each commit, and looking by itself four times a second.
+
+    It is the Doorbell that the core rings. A bus that fails is tried again after a pause that
+    grows from 0.1 to 5 seconds, from the row at which it failed.
+    """
+
+    def __init__(self, *, outbox: Outbox, reads: Reads, bus: Bus, clock: Clock) -> None:
+        """Take its parts; nothing runs before `run`."""
+        self._outbox, self._reads, self._bus, self._clock = outbox, reads, bus, clock
+        self._rung = asyncio.Event()
+        self._states: deque[TradingStateChange] = deque(maxlen=STATES_KEPT)
+        self._unmarked: set[int] = set()
+        self._is_time_to_mark = False
+
+    def ring(self, accounts: Collection[AccountID]) -> None:  # noqa: ARG002 - the outbox knows them
+        """Say that these accounts have new reports. Never blocks, never fails."""
+        self._rung.set()
+
+    def ring_states(self, changes: Sequence[TradingStateChange]) -> None:
+        """Say that trading states changed. Never blocks, never fails."""
+        self._states.extend(changes)
+        self._rung.set()
+
+    async def run(self) -> None:
+        """Relay until canceled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._look_by_itself())
+            tasks.create_task(self._relay())
+
+    async def _look_by_itself(self) -> None:
+        while True:
+            await self._clock.sleep(POLL_S)
+            self._is_time_to_mark = True
+            self._rung.set()
+
+    async def _relay(self) -> None:
+        pause_s = PAUSE_MIN_S
+        while True:
+            await self._rung.wait()
+            self._rung.clear()
+            try:
+                await self._drain()
+                pause_s = PAUSE_MIN_S
+            except Exception:
+                logger.exception("publishing failed, next try in %.1f s", pause_s)
+                await self._clock.sleep(pause_s)
+                pause_s = min(2 * pause_s, PAUSE_MAX_S)
+                self._rung.set()
+
+    async def _drain(self) -> None:
+        await self._publish_states()
+        while await self._publish_rows():
+            await self._publish_states()
+
+    async def _publish_states(self) -> None:
+        # First of all, because a halt is the most urgent news; taken off only once it is out.
+        while changes := tuple(self._states):
+            await self._bus.publish(Channel.STATES, encode(StateChanges(changes)))
+            for _ in changes:
+                self._states.popleft()
+
+    async def _publish_rows(self) -> bool:
+        """Publish a bounded number of rows; tell whether there may be more."""
+        limit = ROWS_PER_ROUND + len(self._unmarked)
+        pending = await self._outbox.pending(limit)
+        rows = [row for row in pending if row.id not in self._unmarked]
+        log = await self._read(rows)
+        for row in rows:
+            if (message := _message(row, log)) is not None:
+                await self._bus.publish(Channel.REPORTS, message)
+            self._unmarked.add(row.id)
+        if self._is_time_to_mark or len(self._unmarked) >= ROWS_PER_ROUND:
+            await self._mark()
+        return len(pending) == limit
+
+    async def _mark(self) -> None:
+        self._is_time_to_mark = False
+        if self._unmarked:
+            await self._outbox.published(frozenset(self._unmarked))
+            self._unmarked.clear()
+
+    async def _read(self, rows: Sequence[OutboxRow]) -> _Log:
+        """Read the reports of all rows, each account's in one go."""
+        spans: dict[AccountID, tuple[int, int]] = {}
+        for row in rows:
+            first, last = spans.get(row.account_id, (row.first_seq, row.last_seq))
+            spans[row.account_id] = min(first, row.first_seq), max(last, row.last_seq)
+        log: _Log = {}
+        for account_id, (first, last) in spans.items():
+            after = first - 1
+            while after < last:
+                count = min(REPORTS_PER_READ, last - after)
+                page = (await self._reads.reports(account_id, after, count)).items
+                log |= {(account_id, report.seq): report for report in page}
+                after = page[-1].seq if page else last
+        return log
+
+
+def _message(row: OutboxRow, log: _Log) -> bytes | None:
+    """Write a row's message. One that cannot be written must not hold up those behind it."""
+    try:
+        wanted = range(row.first_seq, row.last_seq + 1)
+        reports = tuple(log[row.account_id, seq] for seq in wanted)
+        return encode(ReportBatch(row.account_id, reports))
+    except (LookupError, TypeError, ValueError):
+        # Nothing is lost by it: subscribers find the reports in the log by its head.
+        logger.exception("outbox row %d of account %s is passed over", row.id, row.account_id)
+        return None
