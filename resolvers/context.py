@@ -1,0 +1,134 @@
+"""What an operation runs in: who asks, and the ports that its resolvers delegate to."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import strawberry
+from strawberry.dataloader import DataLoader
+
+from schema.context import Gateway
+from trading.account import Account, Position
+from trading.command import CancelAllOrders, CancelOrder, PlaceOrder, ReplaceOrder, SetTradingState
+from trading.decision import RiskDecision
+from trading.execution import ExecutionReport
+from trading.ids import AccountID, OrderID
+from trading.instrument import Catalogue
+from trading.order import Order
+from trading.outcome import (
+    AmendResult,
+    InvalidInput,
+    MassCancelResult,
+    NotFound,
+    PlaceResult,
+    TradingStateResult,
+    Unauthenticated,
+    WaitFor,
+)
+from trading.permission import Principal
+from trading.ports import IdSource, Quotes, Streams
+from trading.store import Reads
+
+
+class Desk(Protocol):
+    """Where commands about orders go. It checks input and entitlement, and raises GatewayError."""
+
+    async def place(
+        self, principal: Principal, command: PlaceOrder, wait_for: WaitFor
+    ) -> PlaceResult:
+        """Record a new order."""
+
+    async def replace(
+        self, principal: Principal, command: ReplaceOrder, wait_for: WaitFor
+    ) -> AmendResult:
+        """Record a replace."""
+
+    async def cancel(
+        self, principal: Principal, command: CancelOrder, wait_for: WaitFor
+    ) -> AmendResult:
+        """Record a cancel."""
+
+    async def cancel_all(self, principal: Principal, command: CancelAllOrders) -> MassCancelResult:
+        """Record cancels of open orders."""
+
+    async def preview(
+        self, principal: Principal, command: PlaceOrder
+    ) -> RiskDecision | InvalidInput:
+        """Judge an order and place nothing."""
+
+
+class Control(Protocol):
+    """Where trading states are set. It checks entitlement, and raises GatewayError."""
+
+    async def set_trading_state(
+        self, principal: Principal, command: SetTradingState
+    ) -> TradingStateResult:
+        """Tighten a trading state, or ask to loosen it."""
+
+    async def approve_trading_state(
+        self, principal: Principal, request_id: str
+    ) -> TradingStateResult:
+        """Loosen a trading state that another person asked to loosen."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Context:
+    """What an operation runs in. On a WebSocket it lives as long as the socket.
+
+    Its loaders gather what sibling fields ask for in one turn of the event loop, and keep nothing:
+    what the next event or operation reads is never stale. `principal` is None before a caller is
+    authenticated, and is exchanged when a socket brings a new token.
+    """
+
+    principal: Principal | None
+    desk: Desk
+    control: Control
+    reads: Reads
+    streams: Streams
+    quotes: Quotes
+    catalogue: Catalogue
+    gateway: Gateway
+    ids: IdSource
+    accounts: DataLoader[AccountID, Account] = field(init=False)
+    positions: DataLoader[AccountID, Sequence[Position]] = field(init=False)
+    orders: DataLoader[OrderID, Order] = field(init=False)
+    fills: DataLoader[OrderID, Sequence[ExecutionReport]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Make the loaders."""
+        self.accounts = DataLoader(self._accounts, cache=False)
+        self.positions = DataLoader(self._positions, cache=False)
+        self.orders = DataLoader(self._orders, cache=False)
+        self.fills = DataLoader(self._fills, cache=False)
+
+    @property
+    def caller(self) -> Principal:
+        """Who is asking. Raises Unauthenticated."""
+        if self.principal is None:
+            raise Unauthenticated("sign in: send `authorization: Bearer <token>`")
+        return self.principal
+
+    async def _accounts(self, ids: list[AccountID]) -> Sequence[Account | BaseException]:
+        found = {account.id: account for account in await self.reads.accounts(set(ids))}
+        return _each(ids, found)
+
+    async def _positions(self, ids: list[AccountID]) -> Sequence[Sequence[Position]]:
+        found: dict[AccountID, list[Position]] = {account_id: [] for account_id in ids}
+        for position in await self.reads.positions(set(ids)):
+            found[position.account_id].append(position)
+        return [found[account_id] for account_id in ids]
+
+    async def _orders(self, ids: list[OrderID]) -> Sequence[Order | BaseException]:
+        return _each(ids, await self.reads.orders_by_id(set(ids)))
+
+    async def _fills(self, ids: list[OrderID]) -> Sequence[Sequence[ExecutionReport]]:
+        found = await self.reads.fills_of(set(ids))
+        return [found.get(order_id, ()) for order_id in ids]
+
+
+def _each[K, V](ids: Sequence[K], found: Mapping[K, V]) -> Sequence[V | BaseException]:
+    """Line values up with their ids; what is missing fails its own field alone."""
+    return [found[key] if key in found else NotFound(f"there is no {key}") for key in ids]
+
+
+Info = strawberry.Info[Context, None]

@@ -1,0 +1,107 @@
+"""Reports and fills: the log of an account, read or followed."""
+
+from collections.abc import AsyncIterator
+from typing import Annotated
+
+import strawberry
+
+import trading.execution
+from resolvers import page
+from resolvers.account import AccountArgument
+from resolvers.context import Info
+from resolvers.entitlement import visible
+from schema.definition import field, subscription
+from schema.execution import Fill, OrderReport
+from schema.page import Connection, OrderReportConnection
+from schema.scalar import Sequence
+from trading.outcome import CursorAhead
+from trading.permission import Permission
+
+FromNow = Annotated[
+    Sequence | None,
+    strawberry.argument(
+        description=(
+            "The last report that you have: those after it come first, then live ones, without a"
+            " gap or a repeat. 0 is before the first; from now on, if left out."
+        )
+    ),
+]
+
+
+async def list_reports(
+    info: Info,
+    account_id: AccountArgument,
+    after_seq: Annotated[
+        Sequence | None,
+        strawberry.argument(description="The report to continue behind; the first, if left out."),
+    ] = None,
+    first: Annotated[
+        int | None,
+        strawberry.argument(
+            description=f"How many: 1 to {page.FIRST_MAX}, {page.FIRST_DEFAULT} if left out."
+        ),
+    ] = None,
+) -> Connection[trading.execution.Report]:
+    """Page through an account's log. Raises BadUserInput, NotFound."""
+    account = visible(info.context.caller, account_id)
+    found = await info.context.reads.reports(account, after_seq or 0, page.size(first))
+    return page.connection(found, lambda report: str(report.seq), continued=bool(after_seq))
+
+
+async def watch_reports(
+    info: Info, account_id: AccountArgument, after_seq: FromNow = None
+) -> AsyncIterator[trading.execution.Report]:
+    """Follow an account's log. Raises CursorAhead, NotFound."""
+    account = visible(info.context.caller, account_id)
+    if after_seq:
+        # Asked here, so that the client is told before its stream begins.
+        head = (await info.context.reads.heads({account})).get(account, 0)
+        if after_seq > head:
+            raise CursorAhead(f"afterSeq: {after_seq} is beyond the last report, {head}")
+    return info.context.streams.reports(account, after_seq)
+
+
+async def watch_fills(
+    info: Info, account_id: AccountArgument, after_seq: FromNow = None
+) -> AsyncIterator[trading.execution.ExecutionReport]:
+    """Follow an account's fills. Raises CursorAhead, NotFound."""
+    return _fills(await watch_reports(info, account_id, after_seq))
+
+
+async def _fills(
+    reports: AsyncIterator[trading.execution.Report],
+) -> AsyncIterator[trading.execution.ExecutionReport]:
+    try:
+        async for report in reports:
+            match report:
+                case trading.execution.ExecutionReport() if report.exec_type.is_fill:
+                    yield report
+                case _:
+                    pass
+    finally:
+        # An iterator need not be a generator; where it is one, its subscriber must close it.
+        if (close := getattr(reports, "aclose", None)) is not None:
+            await close()
+
+
+@strawberry.type
+class ExecutionQuery:
+    order_reports: OrderReportConnection = field(
+        "An account's reports in sequence.",
+        requires=Permission.ORDERS_READ,
+        resolver=list_reports,
+    )
+
+
+@strawberry.type
+class ExecutionSubscription:
+    order_reports: OrderReport = subscription(
+        "An account's reports in sequence, without a gap or a repeat.",
+        requires=Permission.ORDERS_READ,
+        resolver=watch_reports,
+    )
+    fills: Fill = subscription(
+        "An account's fills, out of its reports.",
+        requires=Permission.ORDERS_READ,
+        resolver=watch_fills,
+    )

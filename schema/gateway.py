@@ -1,0 +1,46 @@
+"""The gateway, and the brokers behind it."""
+
+import trading.ports
+from schema.context import Gateway
+from schema.definition import enum, field, noun
+from schema.order import OrdType, TimeInForce
+from schema.scalar import Instant
+from trading.permission import Permission
+from trading.ports import Environment, ReplaceModel
+
+enum(
+    Environment,
+    "What a gateway, its tokens, its store and its credentials belong to.",
+    SIM="Simulated: the paper exchange in the process.",
+    PAPER="Brokers' paper trading.",
+    LIVE="Real money.",
+)
+
+enum(
+    ReplaceModel,
+    "What a broker's replace does with its id of the order.",
+    SAME_ID="It stays.",
+    NEW_ID="It changes.",
+    NONE="The broker cannot replace.",
+)
+
+
+@noun("What a broker can do.", requires=Permission.GATEWAY_READ, of=trading.ports.Capabilities)
+class BrokerCapabilities:
+    broker: str = field("Its name.")
+    environment: Environment = field("The environment that it belongs to.")
+    ord_types: list[OrdType] = field("The order types that it takes.")
+    times_in_force: list[TimeInForce] = field("The times in force that it takes.")
+    replace: ReplaceModel = field("How it replaces.")
+    dedupes_wire_id: bool = field("Whether it refuses the second use of an order's id for ever.")
+    proves_absence: bool = field("Whether its 'not found' shows that an order was never accepted.")
+    trade_cancels: bool = field("Whether it may undo or correct fills.")
+
+
+@noun("This gateway.", requires=Permission.GATEWAY_READ, of=Gateway)
+class GatewayInfo:
+    environment: Environment = field("The environment that it belongs to.")
+    version: str = field("Its version.")
+    time: Instant = field("Its clock.")
+    market_time: Instant = field("The market's clock: a replay of quotes sets its own.")
+    brokers: list[BrokerCapabilities] = field("The brokers behind it.")

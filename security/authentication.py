@@ -1,0 +1,105 @@
+"""From a token to a principal: who is asking, and what of it the store still grants."""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from security.roles import Role, permitted
+from security.verifier import Claims
+from trading.ids import AccountID, TenantID, UserID
+from trading.outcome import Unauthenticated
+from trading.permission import Entitlement, Principal
+
+_SEND = "send `authorization: Bearer <token>`"
+
+
+class User(Protocol):
+    """A user, as the store knows one."""
+
+    @property
+    def id(self) -> UserID:
+        """The user's id: the subject of its tokens."""
+
+    @property
+    def tenant_id(self) -> TenantID:
+        """The tenant it belongs to."""
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+
+    @property
+    def role(self) -> str:
+        """The name of its role."""
+
+    @property
+    def accounts(self) -> Mapping[AccountID, Entitlement]:
+        """What it may do with which accounts."""
+
+
+class Users(Protocol):
+    """Where users are looked up."""
+
+    async def user(self, user_id: UserID) -> User | None:
+        """Return a user, or None."""
+
+
+class Tokens(Protocol):
+    """What verifies tokens."""
+
+    def verify(self, token: str) -> Claims:
+        """Return what a token says. Raises Unauthenticated."""
+
+
+class Authentication:
+    """Authenticates callers by the bearer token of a request or of a socket."""
+
+    def __init__(self, *, tokens: Tokens, users: Users) -> None:
+        """Take what verifies tokens and knows users."""
+        self._tokens = tokens
+        self._users = users
+
+    async def of_header(self, authorization: str | None) -> Principal:
+        """Authenticate by an Authorization header. Raises Unauthenticated."""
+        return await self._principal(self._tokens.verify(_bearer(authorization)))
+
+    async def of_payload(self, payload: object) -> Principal:
+        """Authenticate by the payload of `connection_init` or `ping`. Raises Unauthenticated."""
+        match payload:
+            case {"authorization": str() as authorization}:
+                return await self.of_header(authorization)
+            case _:
+                raise Unauthenticated(
+                    'no token: send the payload {"authorization": "Bearer <token>"}'
+                )
+
+    async def _principal(self, claims: Claims) -> Principal:
+        user = await self._users.user(claims.user_id)
+        if user is None:
+            raise Unauthenticated("the token is refused: its user is not known here")
+        role = _role(user)
+        return Principal(
+            user_id=user.id,
+            name=user.name,
+            tenant_id=user.tenant_id,
+            role=role,
+            permissions=permitted(role, claims.scopes),
+            accounts=user.accounts,
+            expires_at=claims.expires_at,
+        )
+
+
+def _bearer(authorization: str | None) -> str:
+    """Take the token out of a header (RFC 6750)."""
+    if not authorization:
+        raise Unauthenticated(f"no token: {_SEND}")
+    scheme, _, token = authorization.strip().partition(" ")
+    if scheme.lower() != "bearer" or not token.strip():
+        raise Unauthenticated(f"not a bearer token: {_SEND}")
+    return token.strip()
+
+
+def _role(user: User) -> Role:
+    try:
+        return Role(user.role)
+    except ValueError:
+        raise Unauthenticated("the token is refused: its user has no role here") from None

@@ -1,0 +1,51 @@
+"""A clock, ids and users, all in memory."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from trading.ids import AccountID, TenantID, UserID
+from trading.permission import Entitlement
+
+NOW = 1_900_000_000 * 10**9
+
+
+class FakeClock:
+    def __init__(self, at: int = NOW) -> None:
+        self.at = at
+
+    def now(self) -> int:
+        return self.at
+
+    def monotonic(self) -> int:
+        return self.at
+
+    async def sleep(self, seconds: float) -> None:
+        self.at += int(seconds * 10**9)
+
+
+class FakeIds:
+    def __init__(self) -> None:
+        self.made = 0
+
+    def next(self) -> int:
+        self.made += 1
+        return self.made
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FakeUser:
+    id: UserID = field(default_factory=lambda: UserID("u1"))
+    tenant_id: TenantID = field(default_factory=lambda: TenantID("t1"))
+    name: str = "Test Trader"
+    role: str = "trader"
+    accounts: Mapping[AccountID, Entitlement] = field(
+        default_factory=lambda: {AccountID("a1"): Entitlement.TRADE}
+    )
+
+
+class FakeUsers:
+    def __init__(self, *users: FakeUser) -> None:
+        self.known = {user.id: user for user in users}
+
+    async def user(self, user_id: UserID) -> FakeUser | None:
+        return self.known.get(user_id)

@@ -1,0 +1,120 @@
+"""From a token to a principal."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from security.authentication import Authentication
+from security.development import DevelopmentIssuer, open_issuer
+from security.roles import ROLE_PERMISSIONS, Role, permitted
+from tests.security.fakes import FakeClock, FakeIds, FakeUser, FakeUsers
+from trading.ids import AccountID, UserID
+from trading.outcome import Unauthenticated
+from trading.permission import Entitlement, Permission
+from trading.ports import Environment
+
+
+@pytest.fixture
+def issuer(tmp_path: Path) -> DevelopmentIssuer:
+    return open_issuer(
+        tmp_path,
+        environment=Environment.SIM,
+        host="localhost",
+        clock=FakeClock(),
+        ids=FakeIds(),
+    )
+
+
+def by(issuer: DevelopmentIssuer, *users: FakeUser) -> Authentication:
+    return Authentication(tokens=issuer.verifier(), users=FakeUsers(*users))
+
+
+def bearer(issuer: DevelopmentIssuer, *scopes: Permission) -> str:
+    return f"Bearer {issuer.mint(UserID('u1'), scopes or tuple(Permission))}"
+
+
+async def test_a_bearer_is_the_user_of_its_token(issuer: DevelopmentIssuer) -> None:
+    principal = await by(issuer, FakeUser()).of_header(bearer(issuer))
+
+    assert principal.user_id == "u1"
+    assert principal.role == "trader"
+    assert principal.permissions == ROLE_PERMISSIONS[Role.TRADER]
+    assert principal.accounts == {AccountID("a1"): Entitlement.TRADE}
+    assert principal.expires_at > FakeClock().now()
+
+
+async def test_scopes_narrow_and_never_widen(issuer: DevelopmentIssuer) -> None:
+    authorization = bearer(issuer, Permission.ORDERS_READ, Permission.TRADING_STATE_WRITE)
+
+    principal = await by(issuer, FakeUser(role="trader")).of_header(authorization)
+
+    assert principal.permissions == {Permission.ORDERS_READ}
+
+
+async def test_a_socket_brings_its_token_in_a_payload(issuer: DevelopmentIssuer) -> None:
+    principal = await by(issuer, FakeUser()).of_payload({"authorization": bearer(issuer)})
+
+    assert principal.user_id == "u1"
+
+
+async def test_the_scheme_is_of_any_case(issuer: DevelopmentIssuer) -> None:
+    authorization = bearer(issuer).replace("Bearer", "bearer")
+
+    assert (await by(issuer, FakeUser()).of_header(authorization)).user_id == "u1"
+
+
+@pytest.mark.parametrize("header", [None, "", "Bearer", "Bearer ", "Basic YTpi", "token"])
+async def test_no_bearer_is_told_what_to_send(issuer: DevelopmentIssuer, header: Any) -> None:
+    with pytest.raises(Unauthenticated, match="send `authorization: Bearer <token>`"):
+        await by(issuer, FakeUser()).of_header(header)
+
+
+@pytest.mark.parametrize(
+    "payload", [None, {}, [], "Bearer x", 5, {"authorization": 5}, {"Authorization": "Bearer x"}]
+)
+async def test_a_payload_without_token_is_told_what_to_send(
+    issuer: DevelopmentIssuer, payload: object
+) -> None:
+    with pytest.raises(Unauthenticated, match="send the payload"):
+        await by(issuer, FakeUser()).of_payload(payload)
+
+
+@pytest.mark.parametrize(
+    ("users", "words"),
+    [([], "its user is not known"), ([FakeUser(role="emperor")], "its user has no role")],
+)
+async def test_the_store_has_the_last_word(
+    issuer: DevelopmentIssuer, users: list[FakeUser], words: str
+) -> None:
+    with pytest.raises(Unauthenticated, match=words):
+        await by(issuer, *users).of_header(bearer(issuer))
+
+
+# --- roles ---------------------------------------------------------------------------------------
+
+
+def test_every_role_has_its_permissions() -> None:
+    assert set(ROLE_PERMISSIONS) == set(Role)
+
+
+@pytest.mark.parametrize("role", Role)
+def test_who_sets_trading_states_places_no_orders(role: Role) -> None:
+    both = {Permission.ORDERS_WRITE, Permission.TRADING_STATE_WRITE}
+
+    assert not both <= ROLE_PERMISSIONS[role]
+
+
+@pytest.mark.parametrize("role", [Role.VIEWER, Role.AUDITOR])
+def test_who_only_reads_writes_nothing(role: Role) -> None:
+    assert not any(each.endswith(":write") for each in ROLE_PERMISSIONS[role])
+
+
+def test_two_roles_can_agree_to_loosen() -> None:
+    able = [r for r in Role if Permission.TRADING_STATE_WRITE in ROLE_PERMISSIONS[r]]
+
+    assert able == [Role.RISK_OFFICER, Role.OPERATOR]
+
+
+def test_no_scope_permits_nothing() -> None:
+    assert permitted(Role.TRADER, frozenset()) == frozenset()
