@@ -1,0 +1,1 @@
+"""Sources of quotes: simulated, and replayed from a file."""

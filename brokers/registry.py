@@ -1,0 +1,87 @@
+"""Adapters by name: those of this package, and those that other distributions bring.
+
+A distribution offers an adapter as an entry point of the group `drawbridge.brokers`: a function
+from Surroundings to a Broker.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+from brokers.faults import FaultScript
+from brokers.paper.broker import PaperBroker
+from trading.instrument import Catalogue
+from trading.ports import Broker, Clock, Environment, MarketClock
+from trading.quote import Quote
+
+GROUP = "drawbridge.brokers"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """All that an adapter may ask of the process. `directory` is where it keeps its own files.
+
+    `seed` and `faults` are for simulators; `latency_ms` is their range in milliseconds.
+    """
+
+    environment: Environment
+    catalogue: Catalogue
+    clock: Clock
+    market: MarketClock
+    directory: Path
+    seed: int = 0
+    latency_ms: tuple[int, int] = (0, 0)
+    faults: FaultScript = field(default_factory=FaultScript)
+
+
+type Factory = Callable[[Surroundings], Broker]
+
+
+@runtime_checkable
+class TakesQuotes(Protocol):
+    """A broker that trades against quotes, and so must be given them."""
+
+    def on_quote(self, quote: Quote) -> None:
+        """Take in a quote, in the order of the market."""
+
+
+class UnknownBroker(LookupError):
+    """No adapter has this name."""
+
+
+def names() -> Sequence[str]:
+    """Return the names of all adapters."""
+    return sorted({*_BUILT_IN, *(point.name for point in entry_points(group=GROUP))})
+
+
+def open_broker(name: str, surroundings: Surroundings) -> Broker:
+    """Make an adapter. Raises UnknownBroker, and whatever the adapter refuses to start for."""
+    if (factory := _BUILT_IN.get(name)) is not None:
+        return factory(surroundings)
+    for point in entry_points(group=GROUP, name=name):
+        offered: Factory = point.load()
+        return offered(surroundings)
+    raise UnknownBroker(f"no broker {name}: known are {', '.join(names())}")
+
+
+def _paper(surroundings: Surroundings) -> Broker:
+    if surroundings.environment is not Environment.SIM:
+        raise ValueError(
+            f"the paper exchange belongs to the environment sim, not {surroundings.environment}"
+        )
+    return PaperBroker(
+        journal=surroundings.directory / "paper.journal",
+        catalogue=surroundings.catalogue,
+        clock=surroundings.clock,
+        market=surroundings.market,
+        seed=surroundings.seed,
+        latency_ms=surroundings.latency_ms,
+        faults=surroundings.faults,
+    )
+
+
+_BUILT_IN: Mapping[str, Factory] = {"paper": _paper}
