@@ -127,7 +127,9 @@ def apply(order: Order, report: BrokerReport, fills: Sequence[Fill] = ()) -> Out
         )
     if after is OrdStatus.REJECTED and order.cum_qty > ZERO:
         return Quarantined(BreakKind.ILLEGAL_TRANSITION, "REJECTED of an order that has traded")
-    return Applied(order=_with_status(order, report, after))
+    changed = _with_status(order, report, after)
+    exceeded = report.exec_type is ExecType.REPLACED and changed.cum_qty > changed.order_qty
+    return Applied(order=changed, breaks=(BreakKind.OVERFILL,) if exceeded else ())
 
 
 def effective_fill(fills: Sequence[Fill], exec_id: ExecID | None) -> Fill | None:

@@ -283,6 +283,9 @@ class Doorbell(Protocol):
     def ring_states(self, changes: Sequence[TradingStateChange]) -> None:
         """Say that trading states changed. Never blocks, never fails."""
 
+    def ring_session(self, broker: str) -> None:
+        """Say that a broker's session, wherever it runs, has QUEUED commands. Never blocks."""
+
 
 class Quotes(Protocol):
     """The last quote of each symbol, as this process has seen it."""

@@ -136,14 +136,20 @@ class Recorder:
         return self._promote(books, books.orders[order.id], epoch, at)
 
     def _apply(self, books: Books, order: Order, claim: BrokerReport, at: int) -> None:
-        outcome = lifecycle.apply(order, claim, books.fills.get(order.id, []))
-        match outcome:
+        # A replace that has not left cannot be what the broker tells of: it goes on waiting.
+        waits = any(
+            c.kind is CommandKind.REPLACE and c.attempt == 0 for c in books.commands_of(order.id)
+        )
+        waiting = order.replacement if waits else None
+        known = replace(order, replacement=None) if waits else order
+        match lifecycle.apply(known, claim, books.fills.get(order.id, [])):
             case Quarantined(kind, why):
                 books.raise_breaks([kind], order, f"{claim.key}: {why}", at)
             case Ignored():
                 self._overtaken(books, order, claim, at)
             case Applied(order=after, fill=fill, breaks=breaks):
                 books.raise_breaks(breaks, after, f"{claim.key}: {claim.exec_type}", at)
+                after = replace(after, replacement=waiting) if waits else after
                 ids = self._settle_by(books, after, claim)
                 if claim.exec_type is ExecType.REPLACED and ids is not None:
                     after = replace(after, cl_ord_id=ids[0])
@@ -250,10 +256,9 @@ class Recorder:
         if command.state is CommandState.IN_DOUBT:
             return
         books.settle(command, CommandState.IN_DOUBT, why)
-        order = books.orders[command.order_id]
-        if not order.in_doubt:
-            text = f"in doubt whether the {command.kind} took effect: {why}"
-            books.record(replace(order, in_doubt=True), ExecType.RESTATED, at, text=text)
+        doubted = replace(books.orders[command.order_id], in_doubt=True)
+        text = f"in doubt whether the {command.kind} took effect: {why}"
+        books.record(doubted, ExecType.RESTATED, at, text=text)
 
     def _found(self, books: Books, command: Command, theirs: BrokerOrder | None, at: int) -> None:
         """Settle a doubt by what the broker shows. What it never had is sent again, or refused."""

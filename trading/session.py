@@ -29,10 +29,9 @@ from trading.ports import (
     Unauthorized,
     Unavailable,
 )
-from trading.reconciliation import differences
+from trading.reconciler import Reconciler
 from trading.recorder import (
     Answer,
-    Compared,
     Doubted,
     Due,
     Found,
@@ -41,11 +40,10 @@ from trading.recorder import (
     Refused,
     Returned,
 )
-from trading.store import Store, StoreUnavailable
+from trading.store import Reads, Store, StoreUnavailable
 
 logger = logging.getLogger(__name__)
 
-_NS_PER_S = 1_000_000_000
 _BATCH_MAX = 64
 _INBOX_MAX = 4096
 _RETRY_S = 1.0
@@ -74,6 +72,7 @@ class BrokerSession:
         *,
         broker: Broker,
         store: Store,
+        reads: Reads,
         recorder: Recorder,
         permits: Permits,
         doorbell: Doorbell,
@@ -89,11 +88,17 @@ class BrokerSession:
         self._doorbell = doorbell
         self._clock = clock
         self._settings = settings or SessionSettings()
+        self._reconciler = Reconciler(
+            broker=broker,
+            store=store,
+            reads=reads,
+            clock=clock,
+            answer_within_s=self._settings.answer_within_s,
+        )
         self._inbox: asyncio.Queue[News] = asyncio.Queue(_INBOX_MAX)
         self._tasks: set[asyncio.Task[None]] = set()
         self._sends: set[asyncio.Task[None]] = set()
         self._waiting: dict[WireID, list[asyncio.Future[None]]] = {}
-        self._suspects: dict[WireID, int] = {}
         self._unsure: dict[WireID, Dispatch] = {}
         self.epoch = epoch
         self.is_open = False
@@ -312,7 +317,7 @@ class BrokerSession:
             if order is None:
                 continue
             if isinstance(news, BrokerUnknown):
-                self._start(self._compare_one(order.wire_id, order.last_seq), "compare")
+                self._start(self._compare(order.wire_id, order.last_seq), "compare")
             elif isinstance(news, Doubted) and state is CommandState.IN_DOUBT:
                 self._inquire(news.wire_id, order.wire_id)
             elif isinstance(news, Returned) and state is CommandState.QUEUED:
@@ -349,49 +354,16 @@ class BrokerSession:
         while True:
             await self._clock.sleep(self._settings.reconcile_every_s)
             try:
-                await self._doubt_overdue(accounts)
-                await self._reconcile(accounts)
+                await self._bring(await self._reconciler.look(accounts))
             except (BrokerError, StoreUnavailable) as error:
-                logger.warning("orders could not be compared with %s: %s", self.name, error)
+                logger.warning("our books could not be compared with %s: %s", self.name, error)
 
-    async def _doubt_overdue(self, accounts: Sequence[AccountID]) -> None:
-        """Doubt what was sent long ago without a word since: the stream may be mute."""
-        overdue_since = self._clock.now() - int(self._settings.answer_within_s * _NS_PER_S)
-        for command in await self._store.open_commands(accounts):
-            sent_at = command.sent_at
-            if command.state is CommandState.SENT and sent_at and sent_at < overdue_since:
-                why = "the broker's stream has said nothing of it"
-                await self._inbox.put(Doubted(command.wire_id, why))
+    async def _compare(self, wire_id: WireID, as_of_seq: int) -> None:
+        await self._bring(await self._reconciler.compare(wire_id, as_of_seq))
 
-    async def _reconcile(self, accounts: Sequence[AccountID]) -> None:
-        """Compare our open orders with the broker's; what differs twice in a row is applied.
-
-        An order that has moved in between is left alone: the broker's answer may be the older one.
-        """
-        ours = await self._store.open_orders(accounts)
-        snapshot = await self._broker.orders(accounts)
-        shown = {order.wire_id: order for order in snapshot.items}
-        before, self._suspects = self._suspects, {}
-        for order in ours:
-            if order.secondary_order_id is None or order.in_doubt:
-                continue
-            theirs = shown.get(order.wire_id)
-            if theirs is not None and not differences(order, theirs, self._clock.now()):
-                continue
-            self._suspects[order.wire_id] = order.last_seq
-            if before.get(order.wire_id) == order.last_seq:
-                await self._compare_one(order.wire_id, order.last_seq)
-
-    async def _compare_one(self, wire_id: WireID, as_of_seq: int) -> None:
-        try:
-            theirs = await self._broker.find_order(wire_id)
-        except BrokerError as error:
-            logger.warning("the broker could not be asked for %s: %s", wire_id, error)
-            return
-        if theirs is None:
-            logger.error("%s does not know the order %s, which it had taken", self.name, wire_id)
-        else:
-            await self._inbox.put(Compared(wire_id, theirs, as_of_seq))
+    async def _bring(self, news: Sequence[News]) -> None:
+        for each in news:
+            await self._inbox.put(each)
 
 
 def _wants(batch: Sequence[News], accounts: frozenset[AccountID]) -> Wants:

@@ -1,0 +1,280 @@
+"""A store in memory that locks, loads, saves and rolls back, and fails on demand."""
+
+import asyncio
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from copy import copy
+from dataclasses import dataclass, field
+from enum import Enum, auto
+
+from tests.trading.builders import FUTURE, STOCK, assert_gapless
+from trading.account import Account, Position
+from trading.books import Books, ClaimKey, Wants
+from trading.command import Claim, Command
+from trading.control import ApprovalRequest, TradingStateChange
+from trading.decision import RiskDecision
+from trading.execution import Break, ExecutionReport, Fill, OrderCancelReject, Report
+from trading.ids import AccountID, ClOrdID, InstrumentID, OrderID, TenantID, WireID
+from trading.instrument import Catalogue
+from trading.limits import Limits
+from trading.order import Order
+from trading.quote import Quote
+from trading.store import OrderFilter, Page, StoreUnavailable
+
+
+class Failure(Enum):
+    """When the next transaction fails: its commit may or may not have taken effect."""
+
+    AT_BEGIN = auto()
+    BEFORE_COMMIT = auto()
+    AFTER_COMMIT = auto()
+
+
+@dataclass
+class State:
+    """The tables. The constraints of the real ones are asserted when a transaction commits."""
+
+    accounts: dict[AccountID, Account] = field(default_factory=dict)
+    orders: dict[OrderID, Order] = field(default_factory=dict)
+    commands: dict[WireID, Command] = field(default_factory=dict)
+    claims: dict[ClaimKey, Claim] = field(default_factory=dict)
+    positions: dict[tuple[AccountID, InstrumentID], Position] = field(default_factory=dict)
+    fills: list[Fill] = field(default_factory=list)
+    reports: list[Report] = field(default_factory=list)
+    limits: dict[AccountID, Limits] = field(default_factory=dict)
+    references: dict[InstrumentID, Quote] = field(default_factory=dict)
+    keys: set[str] = field(default_factory=set)
+    breaks: list[Break] = field(default_factory=list)
+    decisions: dict[ClaimKey, RiskDecision] = field(default_factory=dict)
+    changes: list[TradingStateChange] = field(default_factory=list)
+    requests: dict[str, ApprovalRequest] = field(default_factory=dict)
+    cursors: dict[str, str] = field(default_factory=dict)
+
+    def copy(self) -> "State":
+        return State(**{name: copy(value) for name, value in vars(self).items()})
+
+    def apply(self, books: Books) -> None:
+        """Write what the books changed. Raises ValueError where a constraint is broken."""
+        self.accounts |= {each: books.accounts[each] for each in books.changed_accounts}
+        self.orders |= {each: books.orders[each] for each in books.changed_orders}
+        self.commands |= {each: books.commands[each] for each in books.changed_commands}
+        self.positions |= {each: books.positions[each] for each in books.changed_positions}
+        for claim in books.new_claims:
+            key = claim.account_id, claim.cl_ord_id
+            if key in self.claims:
+                raise ValueError(f"the ClOrdID {key} is taken")
+            self.claims[key] = claim
+        if self.keys & set(books.new_broker_keys):
+            raise ValueError("a broker's event is recorded already")
+        known = {(each.account_id, each.exec_id) for each in self.fills}
+        if known & {(each.account_id, each.exec_id) for each in books.new_fills}:
+            raise ValueError("a fill is recorded already")
+        self.keys |= set(books.new_broker_keys)
+        self.fills += books.new_fills
+        self.reports += books.new_reports
+        self.breaks += books.new_breaks
+        self.changes += books.new_state_changes
+        self.decisions |= {(a, c): decision for a, c, decision in books.new_decisions}
+        self.requests |= {each.id: each for each in books.new_approval_requests}
+        if books.cursor:
+            self.cursors |= dict([books.cursor])
+        for each in self.accounts.values():
+            assert_gapless(self.reports, each.id)
+
+
+class MemoryTransaction:
+    """One transaction: sees what it locked, and is seen when it commits."""
+
+    def __init__(self, store: "MemoryStore", stack: AsyncExitStack) -> None:
+        self._store, self._stack = store, stack
+        self._locked: frozenset[AccountID] | None = None
+        self.saved: Books | None = None
+
+    async def lock(self, accounts: Collection[AccountID]) -> None:
+        if self._locked is not None:
+            raise AssertionError("a transaction locks once, and first")
+        self._locked = frozenset(accounts)
+        for each in sorted(accounts):
+            lock = self._store.locks.setdefault(each, asyncio.Lock())
+            await self._stack.enter_async_context(lock)
+
+    async def load(self, wants: Wants) -> Books:
+        if self._locked is None or wants.accounts - self._locked:
+            raise AssertionError("lock accounts before loading them")
+        await asyncio.sleep(0)
+        self._store.fail(Failure.AT_BEGIN)
+        state, books = self._store.state, Books(catalogue=self._store.catalogue)
+        books.accounts = {k: v for k, v in state.accounts.items() if k in wants.accounts}
+        books.claims = {k: v for k, v in state.claims.items() if k in wants.cl_ord_ids}
+        books.cancel_rejects = {
+            (each.account_id, each.seq): each
+            for each in state.reports
+            if isinstance(each, OrderCancelReject)
+        }
+        wires = wants.wire_ids | wants.fills_of
+        books.commands = {k: v for k, v in state.commands.items() if k in wires}
+        ids = wants.order_ids | {each.order_id for each in books.commands.values()}
+        ids |= {each.order_id for each in books.claims.values() if each.order_id}
+        books.orders = {
+            k: v
+            for k, v in state.orders.items()
+            if v.account_id in self._locked
+            and (
+                k in ids
+                or v.wire_id in wires
+                or (v.is_open and v.account_id in wants.open_orders_of)
+            )
+        }
+        books.commands |= {
+            k: v
+            for k, v in state.commands.items()
+            if v.order_id in books.orders and v.state.is_open
+        }
+        for each in state.fills:
+            books.fills.setdefault(each.order_id, []).append(each)
+        books.positions = {k: v for k, v in state.positions.items() if k[0] in self._locked}
+        books.limits = {k: v for k, v in state.limits.items() if k in self._locked}
+        books.references = dict(state.references)
+        books.seen_keys = set(wants.broker_keys & state.keys)
+        return books
+
+    async def save(self, books: Books) -> None:
+        await asyncio.sleep(0)
+        poisoned = {claim.cl_ord_id for claim in books.new_claims} & self._store.poison
+        if poisoned or self._store.poison & set(books.new_broker_keys):
+            raise ValueError("poisoned")
+        self.saved = books
+
+
+class MemoryStore:
+    """The store and its query side, over one State. `failures` strike the next transactions."""
+
+    def __init__(self, *accounts: Account) -> None:
+        self.state = State(accounts={each.id: each for each in accounts})
+        self.catalogue = Catalogue([STOCK, FUTURE])
+        self.locks: dict[AccountID, asyncio.Lock] = {}
+        self.failures: list[Failure] = []
+        self.poison: set[str] = set()
+        self.is_down = False
+        self.commits = 0
+
+    def fail(self, at: Failure) -> None:
+        if self.is_down:
+            raise StoreUnavailable("down")
+        if self.failures and self.failures[0] is at:
+            self.failures.pop(0)
+            raise StoreUnavailable(at.name)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[MemoryTransaction]:
+        async with AsyncExitStack() as stack:
+            transaction = MemoryTransaction(self, stack)
+            yield transaction
+            self.fail(Failure.BEFORE_COMMIT)
+            if transaction.saved is not None:
+                after = self.state.copy()
+                after.apply(transaction.saved)
+                self.state = after
+                self.commits += 1
+            self.fail(Failure.AFTER_COMMIT)
+
+    # --- the store's look-ups --------------------------------------------------------------------
+
+    async def accounts_of(self, wire_ids: Collection[WireID]) -> Mapping[WireID, AccountID]:
+        self.fail(Failure.AT_BEGIN)
+        orders = {each.wire_id: each.account_id for each in self.state.orders.values()}
+        known = orders | {k: v.account_id for k, v in self.state.commands.items()}
+        return {each: known[each] for each in wire_ids if each in known}
+
+    async def accounts_at(self, broker: str) -> Sequence[AccountID]:
+        return [each.id for each in self.state.accounts.values() if each.broker == broker]
+
+    async def account_ids(self, tenant_id: TenantID) -> Sequence[AccountID]:
+        return [each.id for each in self.state.accounts.values() if each.tenant_id == tenant_id]
+
+    async def open_orders(self, accounts: Collection[AccountID]) -> Sequence[Order]:
+        asked = {c.order_id for c in self.state.commands.values() if c.state.is_open}
+        mine = (each for each in self.state.orders.values() if each.account_id in accounts)
+        return [each for each in mine if each.is_open or each.id in asked]
+
+    async def open_commands(self, accounts: Collection[AccountID]) -> Sequence[Command]:
+        mine = (each for each in self.state.commands.values() if each.account_id in accounts)
+        return [each for each in mine if each.state.is_open]
+
+    async def cursor(self, broker: str) -> str | None:
+        return self.state.cursors.get(broker)
+
+    async def approval_request(self, request_id: str) -> ApprovalRequest | None:
+        request = self.state.requests.get(request_id)
+        return None if request is None or request.approved_by else request
+
+    # --- the query side --------------------------------------------------------------------------
+
+    async def accounts(self, ids: Collection[AccountID]) -> Sequence[Account]:
+        return [self.state.accounts[each] for each in sorted(ids)]
+
+    async def order(self, order_id: OrderID) -> Order | None:
+        return self.state.orders.get(order_id)
+
+    async def orders_by_id(self, ids: Collection[OrderID]) -> Mapping[OrderID, Order]:
+        return {k: v for k, v in self.state.orders.items() if k in ids}
+
+    async def order_by_cl_ord_id(self, account_id: AccountID, cl_ord_id: ClOrdID) -> Order | None:
+        claim = self.state.claims.get((account_id, cl_ord_id))
+        return self.state.orders.get(claim.order_id) if claim and claim.order_id else None
+
+    async def orders_commanded(self, account_id: AccountID, cl_ord_id: ClOrdID) -> Sequence[Order]:
+        asked = (account_id, cl_ord_id)
+        commands = self.state.commands.values()
+        ids = {c.order_id for c in commands if (c.account_id, c.cl_ord_id) == asked}
+        return [self.state.orders[each] for each in sorted(ids)]
+
+    async def cancel_reject(
+        self, account_id: AccountID, cl_ord_id: ClOrdID
+    ) -> OrderCancelReject | None:
+        rejects = [each for each in self.state.reports if isinstance(each, OrderCancelReject)]
+        asked = (account_id, cl_ord_id)
+        return next((r for r in rejects if (r.account_id, r.cl_ord_id) == asked), None)
+
+    async def orders(
+        self, account_id: AccountID, which: OrderFilter, first: int, after: OrderID | None
+    ) -> Page[Order]:
+        del account_id, which, first, after
+        return Page(tuple(self.state.orders.values()), has_next=False)
+
+    async def reports(self, account_id: AccountID, after_seq: int, first: int) -> Page[Report]:
+        mine = [each for each in self.state.reports if each.account_id == account_id]
+        later = [each for each in mine if each.seq > after_seq]
+        return Page(later[:first], has_next=len(later) > first)
+
+    async def fills_of(
+        self, order_ids: Collection[OrderID]
+    ) -> Mapping[OrderID, Sequence[ExecutionReport]]:
+        found: dict[OrderID, list[ExecutionReport]] = {}
+        for each in self.state.reports:
+            if isinstance(each, ExecutionReport) and each.exec_type.is_fill:
+                found.setdefault(each.order_id, []).append(each)
+        return {k: v for k, v in found.items() if k in order_ids}
+
+    async def positions(self, accounts: Collection[AccountID]) -> Sequence[Position]:
+        return [v for (account_id, _), v in self.state.positions.items() if account_id in accounts]
+
+    async def heads(self, accounts: Collection[AccountID]) -> Mapping[AccountID, int]:
+        return {each: self.state.accounts[each].last_seq for each in accounts}
+
+    async def limits(self, account_id: AccountID) -> Limits | None:
+        return self.state.limits.get(account_id)
+
+    async def decision(self, account_id: AccountID, cl_ord_id: ClOrdID) -> RiskDecision | None:
+        return self.state.decisions.get((account_id, cl_ord_id))
+
+    async def decision_of(self, order_id: OrderID) -> RiskDecision | None:
+        order = self.state.orders[order_id]
+        asked = order.account_id, order.cl_ord_id
+        return next((v for k, v in self.state.decisions.items() if k == asked), None)
+
+    async def breaks(self, account_id: AccountID, first: int) -> Sequence[Break]:
+        return [b for b in self.state.breaks if b.account_id == account_id][-first:]
+
+    async def state_changes(self, after_id: int) -> Sequence[TradingStateChange]:
+        return self.state.changes[after_id:]

@@ -1,0 +1,178 @@
+"""The natural batch: one transaction for what is queued, and an outcome for each command."""
+
+import asyncio
+
+import pytest
+
+from tests.trading.builders import ACCOUNT, OTHER, account, cancel, new, place
+from tests.trading.fakes import settle
+from tests.trading.house import House
+from tests.trading.memory import Failure
+from trading.command import CommandState
+from trading.ids import ClOrdID
+from trading.order import Order, OrdStatus
+from trading.outcome import BrokerUnavailable, OutcomeUnknown
+
+
+async def together(house: House, count: int) -> list[object]:
+    puts = [house.put(place(f"p{number}")) for number in range(count)]
+    return list(await asyncio.gather(*puts, return_exceptions=True))
+
+
+async def test_what_is_queued_together_goes_into_one_transaction() -> None:
+    async with House().open() as house:
+        await together(house, 64)
+        await settle()
+
+        assert house.store.commits == 1
+        assert house.sent == ["NEW"] * 64
+        assert house.quotes.wanted == {"AAPL@XNAS"}
+
+
+async def test_more_than_a_batch_goes_into_several_in_order() -> None:
+    async with House().open() as house:
+        await together(house, 130)
+
+        assert house.store.commits == 3
+        names = [each.cl_ord_id for each in house.store.state.reports]
+        assert names == [f"p{number}" for number in range(130)]
+
+
+async def test_a_command_that_cannot_be_recorded_fails_alone() -> None:
+    async with House(account(), account("b")).open() as house:
+        house.store.poison = {"bad"}
+        bad = house.put(place("bad"))
+        good = [house.put(place("good")), house.put(place("theirs", account_id=OTHER))]
+        settled = await asyncio.gather(bad, *good, return_exceptions=True)
+        await settle()
+
+        assert isinstance(settled[0], ValueError)
+        assert {o.cl_ord_id for o in house.store.state.orders.values()} == {"good", "theirs"}
+        assert house.sent == ["NEW", "NEW"]
+
+
+@pytest.mark.parametrize("failure", Failure)
+async def test_of_a_lost_answer_the_client_is_told_and_the_next_try_settles_it(
+    failure: Failure,
+) -> None:
+    async with House().open() as house:
+        house.store.failures = [failure]
+        with pytest.raises(OutcomeUnknown, match="same clOrdId") as lost:
+            await house.put(place())
+        assert lost.value.retry_after_ms
+        await house.clock.advance(1)
+        again = (await house.put(place())).decided
+        await house.clock.advance(1)
+
+        assert isinstance(again, Order)
+        assert house.sent == ["NEW"], "once, whether or not the first commit took effect"
+        assert len(house.store.state.orders) == 1
+        assert house.state(again.wire_id) is CommandState.SENT
+
+
+@pytest.mark.parametrize("failure", Failure)
+async def test_a_batch_whose_answer_was_lost_is_settled_one_by_one(failure: Failure) -> None:
+    async with House().open() as house:
+        house.store.failures = [failure]
+        settled = await together(house, 5)
+        await house.clock.advance(1)
+
+        assert not [each for each in settled if isinstance(each, Exception)]
+        assert sorted(house.broker.sent) == sorted(set(house.broker.sent))
+        assert len(house.sent) == 5
+
+
+async def test_a_client_that_goes_away_cancels_only_its_waiting() -> None:
+    async with House().open() as house:
+        waiting = asyncio.create_task(house.put(place()))
+        await asyncio.sleep(0)
+        waiting.cancel()
+        await settle()
+
+        assert waiting.cancelled()
+        assert house.sent == ["NEW"]
+        assert isinstance((await house.put(place())).decided, Order)
+        assert house.sent == ["NEW"]
+
+
+async def test_a_client_may_go_away_in_the_middle_of_the_commit() -> None:
+    async with House().open() as house:
+        async with house.store.transaction() as blocker:
+            await blocker.lock([ACCOUNT])
+            waiting = asyncio.create_task(house.put(place()))
+            await settle()
+            waiting.cancel()
+            await settle()
+        await settle()
+
+        assert house.sent == ["NEW"]
+
+
+async def test_a_blocked_account_delays_but_does_not_lose_what_comes_later() -> None:
+    async with House().open() as house:
+        async with house.store.transaction() as blocker:
+            await blocker.lock([ACCOUNT])
+            waiting = [asyncio.create_task(house.put(place(f"p{n}"))) for n in range(3)]
+            await settle()
+            assert house.sent == []
+        await asyncio.gather(*waiting)
+
+        assert len(house.store.state.orders) == 3
+
+
+async def test_commands_of_one_batch_see_one_another() -> None:
+    async with House().open() as house:
+        placed, again, canceled = await asyncio.gather(
+            house.put(place()), house.put(place()), house.put(cancel())
+        )
+
+        assert isinstance(placed.decided, Order)
+        assert isinstance(again.decided, Order)
+        assert isinstance(canceled.decided, Order)
+        assert placed.decided.id == again.decided.id == canceled.decided.id
+        assert canceled.decided.ord_status is OrdStatus.PENDING_CANCEL
+        assert house.store.commits == 1
+
+
+async def test_without_a_session_nothing_is_taken_in() -> None:
+    async with House().open() as house:
+        house.session.is_open = False
+        with pytest.raises(BrokerUnavailable):
+            await house.put(place())
+        with pytest.raises(BrokerUnavailable):
+            await house.queue.put(place(), "nobody", awaits_broker=False)
+
+        assert house.store.commits == 0
+
+
+async def test_a_stop_commits_what_is_queued_and_takes_in_no_more() -> None:
+    async with House().open() as house:
+        waiting = asyncio.create_task(house.put(place()))
+        await asyncio.sleep(0)
+        await house.queue.stop()
+
+        assert isinstance((await waiting).decided, Order)
+        with pytest.raises(BrokerUnavailable):
+            await house.put(place("p2"))
+
+
+async def test_the_brokers_first_word_can_be_awaited() -> None:
+    async with House().open() as house:
+        settled = await house.queue.put(place(), "fake", awaits_broker=True)
+        assert settled.first_word is not None
+        assert isinstance(settled.decided, Order)
+        await settle()
+        assert not settled.first_word.done()
+        house.broker.tell(new(settled.decided.wire_id))
+        await settle()
+
+        assert settled.first_word.done()
+
+
+async def test_nothing_is_awaited_of_what_was_decided_here() -> None:
+    async with House().open() as house:
+        settled = await house.queue.put(place("x", symbol="NOPE"), "fake", awaits_broker=True)
+        unknown = cancel("c9", ClOrdID("none"))
+
+        assert settled.first_word is None
+        assert (await house.queue.put(unknown, "fake", awaits_broker=True)).first_word is None
