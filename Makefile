@@ -1,8 +1,8 @@
 # Everything a clone needs: make and Python 3.12 or later. Only `setup`, `lock` and npm use the network.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-browser test-foreign test-crash check lint types imports sdl-check \
-	format sdl lint-deploy lock clean
+.PHONY: help setup run test test-browser test-foreign test-crash test-faults check \
+	lint types imports sdl-check format sdl lint-deploy lock clean
 
 BIN := .venv/bin
 SETUP := .venv/setup.stamp
@@ -40,6 +40,9 @@ test: setup ## Run the fast tests; ARGS passes options to pytest
 
 test-crash: setup ## Kill gateways in the middle of their work
 	$(BIN)/pytest -m crash $(ARGS)
+
+test-faults: setup ## Stop, kill and starve RabbitMQ and Redis servers that it starts itself
+	$(BIN)/pytest -m faults $(ARGS)
 
 test-foreign: setup $(NODE_MODULES) ## Subscribe with npm's graphql-ws; needs Node.js 20 or later
 	$(BIN)/pytest -m foreign $(ARGS)

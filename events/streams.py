@@ -154,18 +154,16 @@ class LiveStreams:
     # --- positions and accounts ------------------------------------------------------------------
 
     async def positions(self, account_id: AccountID) -> AsyncIterator[Position]:
-        """Yield every position, then each that changes, or whose mark does.
+        """Yield every position that was ever traded, then each that changes, or whose mark does.
 
         Between two looks lies a rest, so that a burst of reports costs one; marks are looked at
         once a second.
         """
         with self._news.watch(account_id) as watch:
-            held: Sequence[Position] = ()
             shown: dict[InstrumentID, tuple[Position, Px | None]] = {}
             while watch.is_open:
                 if watch.take_stale():
-                    before, held = held, await self._positions(account_id, watch)
-                    held = [*held, *_closed(before, held)]
+                    held = await self._positions(account_id, watch)
                 for position in held:
                     seen = position, self._mark(position)
                     if shown.get(position.symbol) != seen:
@@ -198,10 +196,10 @@ class LiveStreams:
         raise NotFound("there is no such account")
 
     async def _positions(self, account_id: AccountID, watch: Watch) -> Sequence[Position]:
-        """Read the positions, and have the watch hear quotes of what is held."""
-        held = await self._patiently(partial(self._reads.positions, {account_id}), watch)
-        self._news.follow(watch, frozenset(each.symbol for each in held if each.net_qty != ZERO))
-        return held
+        """Read what was ever traded, and have the watch hear quotes of what is held."""
+        found = await self._patiently(partial(self._reads.positions, {account_id}), watch)
+        self._news.follow(watch, frozenset(each.symbol for each in found if each.net_qty != ZERO))
+        return [each for each in found if each.as_of_seq > 0]
 
     def _mark(self, position: Position) -> Px | None:
         if position.net_qty == ZERO:
@@ -225,21 +223,3 @@ class LiveStreams:
                     for change in changes:
                         if change.account_id in accounts:
                             yield change
-
-
-def _closed(before: Sequence[Position], after: Sequence[Position]) -> Sequence[Position]:
-    """Return, as flat, the positions that are not there any more: their subscriber must know.
-
-    The store leaves them out, so that their realized gain is that of the look before.
-    """
-    still = {position.symbol for position in after}
-    return [
-        Position(
-            account_id=each.account_id,
-            symbol=each.symbol,
-            realized_pnl=each.realized_pnl,
-            as_of_seq=each.as_of_seq,
-        )
-        for each in before
-        if each.symbol not in still
-    ]

@@ -6,7 +6,6 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
 from persistence import tables
@@ -15,7 +14,7 @@ from persistence.directory import User
 from persistence.errors import StoreRefused
 from persistence.limits import limit_values
 from persistence.mapping import ACCOUNTS
-from persistence.rows import Values
+from persistence.rows import Rows, Values
 from trading.account import Account
 from trading.ids import AccountID, TenantID, UserID
 from trading.limits import Limits
@@ -30,6 +29,10 @@ class Tenant:
     name: str
 
 
+_TENANTS = Rows(Tenant, tables.tenants)
+_ALL_TENANTS = _TENANTS.select().order_by(tables.tenants.c.id)
+
+
 class Accounts:
     """Adds what must be there before the first order; orders never come through here."""
 
@@ -39,11 +42,7 @@ class Accounts:
 
     async def tenants(self) -> Sequence[Tenant]:
         """Return the tenants; a fresh store has none."""
-        table = tables.tenants
-        statement = sa.select(table.c.id, table.c.name).order_by(table.c.id)
-        async with self._database.read() as connection:
-            rows = await connection.rows(statement)
-        return [Tenant(id=row.id, name=row.name) for row in rows]
+        return await self._database.read(Connection.items, _TENANTS, _ALL_TENANTS)
 
     async def add_tenant(
         self,
@@ -56,13 +55,7 @@ class Accounts:
         Raises StoreRefused where one of them exists.
         """
         with _refusing(f"the tenant {tenant.id}, or one of its accounts or users, exists already"):
-            async with self._database.write() as connection:
-                tenants = [{"id": tenant.id, "name": tenant.name}]
-                await connection.insert(tables.tenants, tenants)
-                await _add_accounts(connection, accounts)
-                await connection.insert(tables.users, [_user(user) for user in users])
-                grants = {user.id: user.accounts for user in users}
-                await _entitle(connection, grants)
+            await self._database.write(_add_tenant, tenant, accounts, users)
 
     async def add(
         self, account: Account, limits: Limits, entitled: Mapping[UserID, Entitlement]
@@ -76,10 +69,8 @@ class Accounts:
             f"the account {account.id} exists already, or its tenant {account.tenant_id} or one of"
             f" its users ({users}) does not: choose another id, or add those first"
         ):
-            async with self._database.write() as connection:
-                await _add_accounts(connection, [(account, limits)])
-                grants = {user: {account.id: each} for user, each in entitled.items()}
-                await _entitle(connection, grants)
+            grants = {user: {account.id: each} for user, each in entitled.items()}
+            await self._database.write(_add_accounts, [(account, limits)], grants)
 
 
 @contextmanager
@@ -90,22 +81,31 @@ def _refusing(why: str) -> Iterator[None]:
         raise StoreRefused(why) from error
 
 
-async def _add_accounts(connection: Connection, accounts: Sequence[tuple[Account, Limits]]) -> None:
-    values = [ACCOUNTS.values(account) for account, _ in accounts]
-    await connection.insert(tables.accounts, values)
-    rows = [row for _, limits in accounts for row in limit_values(limits)]
-    await connection.insert(tables.limits, rows)
-
-
-async def _entitle(
-    connection: Connection, entitled: Mapping[UserID, Mapping[AccountID, Entitlement]]
+def _add_tenant(
+    connection: Connection,
+    tenant: Tenant,
+    accounts: Sequence[tuple[Account, Limits]],
+    users: Collection[User],
 ) -> None:
-    rows = [
+    connection.insert(tables.tenants, [_TENANTS.values(tenant)])
+    connection.insert(tables.users, [_user(user) for user in users])
+    _add_accounts(connection, accounts, {user.id: user.accounts for user in users})
+
+
+def _add_accounts(
+    connection: Connection,
+    accounts: Sequence[tuple[Account, Limits]],
+    entitled: Mapping[UserID, Mapping[AccountID, Entitlement]],
+) -> None:
+    connection.insert(tables.accounts, [ACCOUNTS.values(account) for account, _ in accounts])
+    limits = [row for _, limits in accounts for row in limit_values(limits)]
+    connection.insert(tables.limits, limits)
+    grants = [
         {"user_id": user_id, "account_id": account_id, "entitlement": entitlement}
-        for user_id, accounts in entitled.items()
-        for account_id, entitlement in accounts.items()
+        for user_id, theirs in entitled.items()
+        for account_id, entitlement in theirs.items()
     ]
-    await connection.insert(tables.entitlements, rows)
+    connection.insert(tables.entitlements, grants)
 
 
 def _user(user: User) -> Values:

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import sqlalchemy as sa
 
 from persistence import tables
-from persistence.database import Database
+from persistence.database import Connection, Database
 from trading.ids import AccountID, TenantID, UserID
 from trading.permission import Entitlement
+
+_ALL = (
+    sa.select(tables.users, tables.entitlements.c.account_id, tables.entitlements.c.entitlement)
+    .select_from(tables.users.outerjoin(tables.entitlements))
+    .order_by(tables.users.c.id, tables.entitlements.c.account_id)
+)
+_ONE = _ALL.where(tables.users.c.id == sa.bindparam("user_id"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,36 +41,28 @@ class Directory:
 
     async def user(self, user_id: UserID) -> User | None:
         """Return a user, or None."""
-        users = await self._users(tables.users.c.id == user_id)
+        users = _users(await self._database.read(Connection.rows, _ONE, {"user_id": user_id}))
         return users[0] if users else None
 
     async def users(self) -> Sequence[User]:
         """Return all users, in the order of their ids."""
-        return await self._users(sa.true())
+        return _users(await self._database.read(Connection.rows, _ALL))
 
-    async def _users(self, condition: sa.ColumnElement[bool]) -> list[User]:
-        users, entitled = tables.users, tables.entitlements
-        theirs = users.outerjoin(entitled, entitled.c.user_id == users.c.id)
-        statement = (
-            sa.select(users, entitled.c.account_id, entitled.c.entitlement)
-            .select_from(theirs)
-            .where(condition)
-            .order_by(users.c.id, entitled.c.account_id)
+
+def _users(rows: Sequence[Any]) -> list[User]:
+    """Gather the users of rows, of which each has one of its user's accounts."""
+    accounts: dict[UserID, dict[AccountID, Entitlement]] = {row.id: {} for row in rows}
+    for row in rows:
+        if row.account_id is not None:
+            accounts[row.id][row.account_id] = row.entitlement
+    known = {row.id: row for row in rows}
+    return [
+        User(
+            id=user_id,
+            tenant_id=known[user_id].tenant_id,
+            name=known[user_id].name,
+            role=known[user_id].role,
+            accounts=entitlements,
         )
-        async with self._database.read() as connection:
-            rows = await connection.rows(statement)
-        accounts: dict[UserID, dict[AccountID, Entitlement]] = {row.id: {} for row in rows}
-        for row in rows:
-            if row.account_id is not None:
-                accounts[row.id][row.account_id] = row.entitlement
-        known = {row.id: row for row in rows}
-        return [
-            User(
-                id=user_id,
-                tenant_id=known[user_id].tenant_id,
-                name=known[user_id].name,
-                role=known[user_id].role,
-                accounts=entitlements,
-            )
-            for user_id, entitlements in accounts.items()
-        ]
+        for user_id, entitlements in accounts.items()
+    ]

@@ -14,22 +14,28 @@ from persistence.within import within
 from trading.ids import AccountID, InstrumentID
 from trading.limits import LimitName, Limits
 
+_NEWEST = (
+    sa.select(tables.limits.c.account_id, sa.func.max(tables.limits.c.version).label("version"))
+    .where(within(tables.limits.c.account_id, "accounts"))
+    .group_by(tables.limits.c.account_id)
+    .subquery()
+)
+_CURRENT = sa.select(tables.limits).join(
+    _NEWEST,
+    sa.and_(
+        tables.limits.c.account_id == _NEWEST.c.account_id,
+        tables.limits.c.version == _NEWEST.c.version,
+    ),
+)
 
-async def current_limits(
+
+def current_limits(
     connection: Connection, accounts: Collection[AccountID]
 ) -> dict[AccountID, Limits]:
     """Read the limits in force of those accounts that have any."""
-    table = tables.limits
-    newest = (
-        sa.select(table.c.account_id, sa.func.max(table.c.version).label("version"))
-        .where(within(table.c.account_id, accounts))
-        .group_by(table.c.account_id)
-        .subquery()
-    )
-    same = sa.and_(table.c.account_id == newest.c.account_id, table.c.version == newest.c.version)
     versions: dict[AccountID, int] = {}
     values: dict[AccountID, dict[tuple[InstrumentID, LimitName], Decimal]] = {}
-    for row in await connection.rows(sa.select(table).join(newest, same)):
+    for row in connection.rows(_CURRENT, {"accounts": accounts}):
         versions[row.account_id] = row.version
         values.setdefault(row.account_id, {})[row.symbol, row.name] = row.value
     return {

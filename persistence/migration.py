@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from persistence.database import Database
+from persistence.database import Connection, Database
 
 _FOLDER = Path(__file__).parent / "migrations"
 
@@ -28,21 +27,20 @@ def known() -> frozenset[str]:
 
 async def current(database: Database) -> str | None:
     """Name the revision of a database, or None for an empty one."""
-    async with database.administer() as connection:
-        return await connection.run_sync(_current)
+    return await database.write(_current)
 
 
 async def migrate(database: Database) -> None:
     """Bring the schema up to date in one transaction: all of it, or nothing."""
-    async with database.administer() as connection:
-        await connection.run_sync(_upgrade)
+    await database.write(upgrade)
 
 
-def _current(connection: sa.Connection) -> str | None:
-    return MigrationContext.configure(connection).get_current_revision()
-
-
-def _upgrade(connection: sa.Connection) -> None:
-    config = Config(attributes={"connection": connection})
+def upgrade(connection: Connection) -> None:
+    """Bring the schema up to date, in a transaction that has begun."""
+    config = Config(attributes={"connection": connection.bare})
     config.set_main_option("script_location", str(_FOLDER).replace("%", "%%"))
     command.upgrade(config, "head")
+
+
+def _current(connection: Connection) -> str | None:
+    return MigrationContext.configure(connection.bare).get_current_revision()

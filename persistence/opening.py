@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import sqlalchemy as sa
 
 from persistence import tables
-from persistence.database import Connection, Database, sqlite_database
+from persistence.database import Connection, Database
 from persistence.errors import StoreRefused
 from persistence.lock import DirectoryLock
 from persistence.mapping import INSTRUMENTS
 from persistence.migration import current, head, known, migrate
+from persistence.rows import Values
+from persistence.sqlite import SqliteDatabase
 from persistence.store import SqlStore
-from trading.instrument import Catalogue
+from trading.instrument import Catalogue, Instrument
 from trading.ports import Clock, Environment
 from trading.store import StoreUnavailable
 
 _FILE = "store.sqlite3"
+
+
+def store_file(directory: Path) -> Path:
+    """Name the file in which a data directory keeps its store."""
+    return directory / _FILE
 
 
 async def open_store(
@@ -38,15 +45,15 @@ async def open_store(
     a newer program has changed.
     """
     lock = DirectoryLock(directory)
-    database = sqlite_database(directory / _FILE)
+    database = SqliteDatabase(store_file(directory))
     try:
-        with _refusing(directory / _FILE):
-            await database.connect()
+        with _refusing(store_file(directory)):
             await _admit(database, directory, environment)
             await migrate(database)
-            async with database.write() as connection:
-                await _stamp(connection, environment, clock.now(), version)
-                await _merge_instruments(connection, catalogue)
+            stamp = {"environment": environment, "created_at": clock.now(), "version": version}
+            await database.write(_prepare, stamp, catalogue)
+            for each in await database.read(Connection.items, INSTRUMENTS, INSTRUMENTS.select()):
+                catalogue.add(each)
     except BaseException:
         await database.close()
         lock.release()
@@ -76,9 +83,7 @@ async def _admit(database: Database, directory: Path, environment: Environment) 
             f" and this one knows up to {head()}. Run that one, or choose another directory with"
             " --data"
         )
-    async with database.read() as connection:
-        rows = await connection.rows(sa.select(tables.gateway.c.environment))
-    for row in rows:
+    for row in await database.read(Connection.rows, sa.select(tables.gateway.c.environment)):
         if row.environment is not environment:
             raise StoreRefused(
                 f"the store in {directory} belongs to the environment {row.environment}, and this"
@@ -86,16 +91,8 @@ async def _admit(database: Database, directory: Path, environment: Environment) 
             )
 
 
-async def _stamp(
-    connection: Connection, environment: Environment, created_at: int, version: str
-) -> None:
-    if await connection.rows(sa.select(tables.gateway.c.id)):
-        return
-    stamp = {"id": 1, "environment": environment, "created_at": created_at, "version": version}
-    await connection.insert(tables.gateway, [stamp])
-
-
-async def _merge_instruments(connection: Connection, catalogue: Catalogue) -> None:
-    await connection.put(tables.instruments, [INSTRUMENTS.values(each) for each in catalogue])
-    for row in await connection.rows(INSTRUMENTS.select()):
-        catalogue.add(INSTRUMENTS.item(row))
+def _prepare(connection: Connection, stamp: Values, instruments: Iterable[Instrument]) -> None:
+    """Stamp a new store, and keep the instruments of this run."""
+    if not connection.rows(sa.select(tables.gateway.c.id)):
+        connection.insert(tables.gateway, [{"id": 1} | stamp])
+    connection.put(tables.instruments, [INSTRUMENTS.values(each) for each in instruments])

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from persistence import tables
-from persistence.database import Database
+from persistence.database import Connection, Database
 from persistence.rows import Rows
 from trading.ids import AccountID
 
@@ -24,6 +24,8 @@ class OutboxRow:
 
 
 _ROWS = Rows(OutboxRow, tables.outbox)
+_OLDEST = _ROWS.select().order_by(tables.outbox.c.id).limit(sa.bindparam("first"))
+_DELETE = tables.outbox.delete().where(tables.outbox.c.id == sa.bindparam("published"))
 
 
 class Outbox:
@@ -35,14 +37,10 @@ class Outbox:
 
     async def pending(self, limit: int) -> Sequence[OutboxRow]:
         """Return the oldest rows."""
-        statement = _ROWS.select().order_by(tables.outbox.c.id).limit(limit)
-        async with self._database.read() as connection:
-            return [_ROWS.item(row) for row in await connection.rows(statement)]
+        return await self._database.read(Connection.items, _ROWS, _OLDEST, {"first": limit})
 
     async def published(self, ids: Collection[int]) -> None:
         """Delete rows that were published; one that is gone already is no matter."""
-        if not ids:
-            return
-        gone = sa.delete(tables.outbox).where(tables.outbox.c.id == sa.bindparam("published"))
-        async with self._database.write() as connection:
-            await connection.run(gone, [{"published": each} for each in sorted(ids)])
+        if ids:
+            gone = [{"published": each} for each in sorted(ids)]
+            await self._database.write(Connection.run, _DELETE, gone)

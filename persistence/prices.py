@@ -7,11 +7,15 @@ from collections.abc import Collection, Mapping, Sequence
 import sqlalchemy as sa
 
 from persistence import tables
-from persistence.database import Database
+from persistence.database import Connection, Database
 from persistence.mapping import QUOTES
 from persistence.within import within
 from trading.ids import InstrumentID
 from trading.quote import Quote
+
+_AGES = sa.select(tables.reference_prices.c.symbol, tables.reference_prices.c.received_at).where(
+    within(tables.reference_prices.c.symbol, "symbols")
+)
 
 
 class SqlReferencePrices:
@@ -23,15 +27,11 @@ class SqlReferencePrices:
 
     async def put(self, quotes: Sequence[Quote]) -> None:
         """Store the latest quotes, in place of those before."""
-        if not quotes:
-            return
-        async with self._database.write() as connection:
-            await connection.put(QUOTES.table, [QUOTES.values(quote) for quote in quotes])
+        if quotes:
+            rows = [QUOTES.values(quote) for quote in quotes]
+            await self._database.write(Connection.put, QUOTES.table, rows)
 
     async def ages(self, symbols: Collection[InstrumentID]) -> Mapping[InstrumentID, int]:
         """Return when each symbol's reference was received, in UTC nanoseconds; absent if never."""
-        table = tables.reference_prices
-        statement = sa.select(table.c.symbol, table.c.received_at)
-        async with self._database.read() as connection:
-            rows = await connection.rows(statement.where(within(table.c.symbol, symbols)))
+        rows = await self._database.read(Connection.rows, _AGES, {"symbols": symbols})
         return {row.symbol: row.received_at for row in rows}

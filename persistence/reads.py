@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
 from persistence import tables
-from persistence.database import Connection, Database
+from persistence.database import Connection, Database, Query
 from persistence.limits import current_limits
 from persistence.mapping import (
     ACCOUNTS,
@@ -30,11 +30,94 @@ from trading.ids import AccountID, ClOrdID, OrderID
 from trading.instrument import Catalogue
 from trading.limits import Limits
 from trading.order import Order, OrdStatus
-from trading.quantity import ZERO
 from trading.store import OrderFilter, Page
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
+
+_ACCOUNTS = (
+    ACCOUNTS.select().where(within(tables.accounts.c.id, "ids")).order_by(tables.accounts.c.id)
+)
+_HEADS = sa.select(tables.accounts.c.id, tables.accounts.c.last_seq).where(
+    within(tables.accounts.c.id, "ids")
+)
+_ORDERS = ORDERS.select().where(within(tables.orders.c.id, "ids"))
+_ORDERS_NAMED = ORDERS.select().where(
+    tables.orders.c.id.in_(
+        sa.select(tables.cl_ord_ids.c.order_id).where(
+            tables.cl_ord_ids.c.account_id == sa.bindparam("account_id"),
+            tables.cl_ord_ids.c.cl_ord_id == sa.bindparam("cl_ord_id"),
+        )
+    )
+)
+_ORDERS_COMMANDED = (
+    ORDERS.select()
+    .where(
+        tables.orders.c.id.in_(
+            sa.select(tables.commands.c.order_id).where(
+                tables.commands.c.account_id == sa.bindparam("account_id"),
+                tables.commands.c.cl_ord_id == sa.bindparam("cl_ord_id"),
+            )
+        )
+    )
+    .order_by(tables.orders.c.id)
+)
+_ORDERS_NEWEST = (
+    ORDERS.select()
+    .where(tables.orders.c.account_id == sa.bindparam("account_id"))
+    .order_by(tables.orders.c.id.desc())
+    .limit(sa.bindparam("first"))
+)
+_CANCEL_REJECTS = (
+    CANCEL_REJECTS.select()
+    .where(
+        tables.reports.c.account_id == sa.bindparam("account_id"),
+        tables.reports.c.cl_ord_id == sa.bindparam("cl_ord_id"),
+        tables.reports.c.cxl_rej_reason.is_not(None),
+    )
+    .order_by(tables.reports.c.seq)
+)
+_REPORTS = (
+    sa.select(tables.reports)
+    .where(
+        tables.reports.c.account_id == sa.bindparam("account_id"),
+        tables.reports.c.seq > sa.bindparam("after_seq"),
+    )
+    .order_by(tables.reports.c.seq)
+    .limit(sa.bindparam("first"))
+)
+_FILLS = (
+    EXECUTION_REPORTS.select()
+    .where(within(tables.reports.c.order_id, "order_ids"), tables.FILL_REPORT)
+    .order_by(tables.reports.c.seq)
+)
+_POSITIONS = (
+    POSITIONS.select()
+    .where(within(tables.positions.c.account_id, "accounts"))
+    .order_by(tables.positions.c.account_id, tables.positions.c.symbol)
+)
+_DECISION = DECISIONS.select().where(
+    tables.decisions.c.account_id == sa.bindparam("account_id"),
+    tables.decisions.c.cl_ord_id == sa.bindparam("cl_ord_id"),
+)
+# Those on its replaces came later.
+_DECISION_OF = (
+    DECISIONS.select()
+    .where(tables.decisions.c.order_id == sa.bindparam("order_id"))
+    .order_by(tables.decisions.c.id)
+    .limit(1)
+)
+_BREAKS = (
+    BREAKS.select()
+    .where(tables.breaks.c.account_id == sa.bindparam("account_id"))
+    .order_by(tables.breaks.c.id.desc())
+    .limit(sa.bindparam("first"))
+)
+_STATE_CHANGES = (
+    STATE_CHANGES.select()
+    .where(tables.trading_state_changes.c.id > sa.bindparam("after_id"))
+    .order_by(tables.trading_state_changes.c.id)
+)
 
 
 class SqlReads:
@@ -47,8 +130,7 @@ class SqlReads:
 
     async def accounts(self, ids: Collection[AccountID]) -> Sequence[Account]:
         """Return these accounts, in the order of their ids."""
-        condition = within(tables.accounts.c.id, ids)
-        return await self._items(ACCOUNTS, condition, order=tables.accounts.c.id)
+        return await self._items(ACCOUNTS, _ACCOUNTS, ids=ids)
 
     async def order(self, order_id: OrderID) -> Order | None:
         """Return an order, or None."""
@@ -56,156 +138,100 @@ class SqlReads:
 
     async def orders_by_id(self, ids: Collection[OrderID]) -> Mapping[OrderID, Order]:
         """Return those orders that there are."""
-        found = await self._items(ORDERS, within(tables.orders.c.id, ids))
-        return {order.id: order for order in found}
+        return {order.id: order for order in await self._items(ORDERS, _ORDERS, ids=ids)}
 
     async def order_by_cl_ord_id(self, account_id: AccountID, cl_ord_id: ClOrdID) -> Order | None:
         """Return the order whose chain has this ClOrdID, or None."""
-        claims = tables.cl_ord_ids
-        claimed = sa.select(claims.c.order_id).where(
-            claims.c.account_id == account_id, claims.c.cl_ord_id == cl_ord_id
-        )
-        found = await self._items(ORDERS, tables.orders.c.id.in_(claimed))
-        return found[0] if found else None
+        ids = {"account_id": account_id, "cl_ord_id": cl_ord_id}
+        return next(iter(await self._items(ORDERS, _ORDERS_NAMED, **ids)), None)
 
     async def orders_commanded(self, account_id: AccountID, cl_ord_id: ClOrdID) -> Sequence[Order]:
         """Return the orders that one command was about: many, where it was a mass cancel."""
-        asked = tables.commands
-        theirs = sa.select(asked.c.order_id).where(
-            asked.c.account_id == account_id, asked.c.cl_ord_id == cl_ord_id
-        )
-        return await self._items(ORDERS, tables.orders.c.id.in_(theirs), order=tables.orders.c.id)
+        ids = {"account_id": account_id, "cl_ord_id": cl_ord_id}
+        return await self._items(ORDERS, _ORDERS_COMMANDED, **ids)
 
     async def cancel_reject(
         self, account_id: AccountID, cl_ord_id: ClOrdID
     ) -> OrderCancelReject | None:
         """Return the refusal of the cancel or replace with this ClOrdID, or None."""
-        table = tables.reports
-        condition = sa.and_(
-            table.c.account_id == account_id,
-            table.c.cl_ord_id == cl_ord_id,
-            table.c.cxl_rej_reason.is_not(None),
-        )
-        found = await self._items(CANCEL_REJECTS, condition, order=table.c.seq)
+        ids = {"account_id": account_id, "cl_ord_id": cl_ord_id}
+        found = await self._items(CANCEL_REJECTS, _CANCEL_REJECTS, **ids)
         return found[-1] if found else None
 
     async def orders(
         self, account_id: AccountID, which: OrderFilter, first: int, after: OrderID | None
     ) -> Page[Order]:
         """Return orders, newest first, from before the one given."""
-        table = tables.orders
-        statement = (
-            ORDERS.select()
-            .where(table.c.account_id == account_id, *self._conditions(which))
-            .order_by(table.c.id.desc())
-            .limit(first + 1)
-        )
+        query = _ORDERS_NEWEST.where(*self._conditions(which))
         if after is not None:
-            statement = statement.where(table.c.id < after)
-        async with self._database.read() as connection:
-            rows = await connection.rows(statement)
-            head = await _heads(connection, [account_id])
-        items = [ORDERS.item(row) for row in rows[:first]]
-        return Page(items, len(rows) > first, head.get(account_id, 0))
+            query = query.where(tables.orders.c.id < after)
+        rows, head = await self._database.read(_page, query, account_id, {"first": first + 1})
+        return Page([ORDERS.item(row) for row in rows[:first]], len(rows) > first, head)
 
     async def reports(self, account_id: AccountID, after_seq: int, first: int) -> Page[Report]:
         """Return reports in their sequence, after a sequence number."""
-        table = tables.reports
-        statement = (
-            sa.select(table)
-            .where(table.c.account_id == account_id, table.c.seq > after_seq)
-            .order_by(table.c.seq)
-            .limit(first + 1)
-        )
-        async with self._database.read() as connection:
-            rows = await connection.rows(statement)
-            head = await _heads(connection, [account_id])
-        items = [_report(row) for row in rows[:first]]
-        return Page(items, len(rows) > first, head.get(account_id, 0))
+        values = {"after_seq": after_seq, "first": first + 1}
+        rows, head = await self._database.read(_page, _REPORTS, account_id, values)
+        return Page([_report(row) for row in rows[:first]], len(rows) > first, head)
 
     async def fills_of(
         self, order_ids: Collection[OrderID]
     ) -> Mapping[OrderID, Sequence[ExecutionReport]]:
         """Return the fills of orders as they were reported, in sequence."""
-        table = tables.reports
-        condition = within(table.c.order_id, order_ids) & tables.FILL_REPORT
         fills: dict[OrderID, list[ExecutionReport]] = {each: [] for each in order_ids}
-        for report in await self._items(EXECUTION_REPORTS, condition, order=table.c.seq):
+        for report in await self._items(EXECUTION_REPORTS, _FILLS, order_ids=order_ids):
             fills[report.order_id].append(report)
         return fills
 
     async def positions(self, accounts: Collection[AccountID]) -> Sequence[Position]:
-        """Return the positions of accounts, flat ones left out."""
-        table = tables.positions
-        found = await self._items(POSITIONS, within(table.c.account_id, accounts))
-        held = [position for position in found if position.net_qty != ZERO]
-        return sorted(held, key=lambda position: (position.account_id, position.symbol))
+        """Return all positions of accounts in order: flat ones, and those only reserved, too."""
+        return await self._items(POSITIONS, _POSITIONS, accounts=accounts)
 
     async def heads(self, accounts: Collection[AccountID]) -> Mapping[AccountID, int]:
         """Return the last sequence number of each account, in one statement."""
-        async with self._database.read() as connection:
-            return await _heads(connection, accounts)
+        return await self._database.read(_heads, accounts)
 
     async def limits(self, account_id: AccountID) -> Limits | None:
         """Return the limits in force."""
-        async with self._database.read() as connection:
-            return (await current_limits(connection, [account_id])).get(account_id)
+        return (await self._database.read(current_limits, [account_id])).get(account_id)
 
     async def decision(self, account_id: AccountID, cl_ord_id: ClOrdID) -> RiskDecision | None:
         """Return the decision on the command with this ClOrdID, or None where none was needed."""
-        table = tables.decisions
-        condition = sa.and_(table.c.account_id == account_id, table.c.cl_ord_id == cl_ord_id)
-        found = await self._items(DECISIONS, condition)
-        return found[0] if found else None
+        ids = {"account_id": account_id, "cl_ord_id": cl_ord_id}
+        return next(iter(await self._items(DECISIONS, _DECISION, **ids)), None)
 
     async def decision_of(self, order_id: OrderID) -> RiskDecision | None:
         """Return the decision under which an order was placed."""
-        table = tables.decisions
-        # Those on its replaces came later.
-        found = await self._items(
-            DECISIONS, table.c.order_id == order_id, order=table.c.id, first=1
-        )
+        found = await self._items(DECISIONS, _DECISION_OF, order_id=order_id)
         return found[0] if found else None
 
     async def breaks(self, account_id: AccountID, first: int) -> Sequence[Break]:
         """Return the newest breaks of an account."""
-        table = tables.breaks
-        condition = table.c.account_id == account_id
-        return await self._items(BREAKS, condition, order=table.c.id.desc(), first=first)
+        return await self._items(BREAKS, _BREAKS, account_id=account_id, first=first)
 
     async def state_changes(self, after_id: int) -> Sequence[TradingStateChange]:
         """Return changes of trading state after an id, in order."""
-        table = tables.trading_state_changes
-        return await self._items(STATE_CHANGES, table.c.id > after_id, order=table.c.id)
+        return await self._items(STATE_CHANGES, _STATE_CHANGES, after_id=after_id)
 
-    def _conditions(self, which: OrderFilter) -> list[sa.ColumnElement[bool]]:
-        conditions: list[sa.ColumnElement[bool]] = []
+    def _conditions(self, which: OrderFilter) -> Iterator[sa.ColumnElement[bool]]:
+        table = tables.orders
         if which.ord_status:
-            shown = [_shows(status) for status in sorted(which.ord_status)]
-            conditions.append(sa.or_(*shown))
+            yield sa.or_(*(_shows(status) for status in sorted(which.ord_status)))
         if which.symbol is not None:
-            conditions.append(within(tables.orders.c.symbol, self._names(which.symbol)))
+            yield table.c.symbol.in_(sorted(self._names(which.symbol)))
         if which.side is not None:
-            conditions.append(tables.orders.c.side == which.side)
+            yield table.c.side == which.side
         if which.open_only:
-            conditions.append(tables.OPEN_ORDER)
-        return conditions
+            yield tables.OPEN_ORDER
 
     def _names(self, symbol: str) -> set[str]:
         # An order for an unknown symbol was recorded, and refused, under the name it came with.
         return {symbol} | {each.id for each in self._catalogue if each.symbol == symbol}
 
     async def _items[T: DataclassInstance](
-        self,
-        of: Rows[T],
-        condition: sa.ColumnElement[bool],
-        *,
-        order: sa.ColumnElement[Any] | None = None,
-        first: int | None = None,
+        self, of: Rows[T], query: Query, **values: object
     ) -> list[T]:
-        statement = of.select().where(condition).order_by(order).limit(first)
-        async with self._database.read() as connection:
-            return [of.item(row) for row in await connection.rows(statement)]
+        return await self._database.read(Connection.items, of, query, values)
 
 
 def _shows(status: OrdStatus) -> sa.ColumnElement[bool]:
@@ -222,10 +248,16 @@ def _shows(status: OrdStatus) -> sa.ColumnElement[bool]:
             return sa.and_(table.c.status == status, sa.not_(pending))
 
 
-async def _heads(connection: Connection, accounts: Collection[AccountID]) -> dict[AccountID, int]:
-    table = tables.accounts
-    statement = sa.select(table.c.id, table.c.last_seq).where(within(table.c.id, accounts))
-    return {row.id: row.last_seq for row in await connection.rows(statement)}
+def _page(
+    connection: Connection, query: Query, account_id: AccountID, values: Mapping[str, object]
+) -> tuple[Sequence[Any], int]:
+    """Read a list of an account together with the sequence number that it is as of."""
+    rows = connection.rows(query, {"account_id": account_id, **values})
+    return rows, _heads(connection, [account_id]).get(account_id, 0)
+
+
+def _heads(connection: Connection, accounts: Collection[AccountID]) -> dict[AccountID, int]:
+    return {row.id: row.last_seq for row in connection.rows(_HEADS, {"ids": accounts})}
 
 
 def _report(row: sa.Row[Any]) -> Report:

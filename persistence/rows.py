@@ -73,9 +73,15 @@ class Rows[T: DataclassInstance]:
 
 
 @cache
+def insert(table: sa.Table) -> sa.Insert:
+    """Make the statement that inserts a row."""
+    return sa.insert(table)
+
+
+@cache
 def upsert(table: sa.Table, dialect: str) -> sa.Insert:
     """Make the statement that inserts a row, or replaces all of it but its primary key."""
-    insert = postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)
+    new = postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)
     keys = list(table.primary_key.columns)
-    changes = {c.name: insert.excluded[c.name] for c in table.columns if not c.primary_key}
-    return insert.on_conflict_do_update(index_elements=keys, set_=changes)
+    changes = {c.name: new.excluded[c.name] for c in table.columns if not c.primary_key}
+    return new.on_conflict_do_update(index_elements=keys, set_=changes)

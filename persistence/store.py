@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from persistence import tables
 from persistence.account import Accounts
-from persistence.database import Database
+from persistence.database import Connection, Database, Query
 from persistence.directory import Directory
 from persistence.lock import DirectoryLock
 from persistence.mapping import APPROVAL_REQUESTS, COMMANDS, ORDERS
@@ -25,6 +25,45 @@ from trading.ids import AccountID, TenantID, WireID
 from trading.instrument import Catalogue
 from trading.order import Order
 from trading.ports import Clock
+
+_ADDRESSED = sa.union(
+    *(
+        sa.select(table.c.wire_id, table.c.account_id).where(within(table.c.wire_id, "wire_ids"))
+        for table in (tables.orders, tables.commands)
+    )
+)
+_ACCOUNT_IDS = sa.select(tables.accounts.c.id).order_by(tables.accounts.c.id)
+_AT_BROKER = _ACCOUNT_IDS.where(tables.accounts.c.broker == sa.bindparam("broker"))
+_OF_TENANT = _ACCOUNT_IDS.where(tables.accounts.c.tenant_id == sa.bindparam("tenant_id"))
+_OPEN_COMMANDS = (
+    COMMANDS.select()
+    .where(within(tables.commands.c.account_id, "accounts"), tables.OPEN_COMMAND)
+    .order_by(tables.commands.c.created_at, tables.commands.c.wire_id)
+)
+_OPEN_ORDERS = (
+    ORDERS.select()
+    .where(
+        tables.orders.c.id.in_(
+            sa.union(
+                sa.select(tables.orders.c.id).where(
+                    within(tables.orders.c.account_id, "accounts"), tables.OPEN_ORDER
+                ),
+                sa.select(tables.commands.c.order_id).where(
+                    within(tables.commands.c.account_id, "accounts"), tables.OPEN_COMMAND
+                ),
+            )
+        )
+    )
+    .order_by(tables.orders.c.created_at, tables.orders.c.id)
+)
+_CURSOR = sa.select(tables.stream_cursors.c.position).where(
+    tables.stream_cursors.c.broker == sa.bindparam("broker")
+)
+_REQUEST = APPROVAL_REQUESTS.select().where(
+    tables.approval_requests.c.id == sa.bindparam("id"),
+    tables.approval_requests.c.approved_by.is_(None),
+    tables.approval_requests.c.expires_at > sa.bindparam("now"),
+)
 
 
 class SqlStore:
@@ -55,74 +94,39 @@ class SqlStore:
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[SqlTransaction]:
         """Begin a transaction. Raises StoreUnavailable."""
-        async with self._database.write() as connection:
-            yield SqlTransaction(connection, self.catalogue)
+        async with self._database.transaction() as steps:
+            yield SqlTransaction(steps, self.catalogue)
 
     async def accounts_of(self, wire_ids: Collection[WireID]) -> Mapping[WireID, AccountID]:
         """Return the accounts whose orders these ids address; an id never changes its account."""
-        found = [
-            sa.select(table.c.wire_id, table.c.account_id).where(within(table.c.wire_id, wire_ids))
-            for table in (tables.orders, tables.commands)
-        ]
-        rows = await self._rows(sa.union(*found))
+        rows = await self._rows(_ADDRESSED, wire_ids=wire_ids)
         return {row.wire_id: row.account_id for row in rows}
 
     async def accounts_at(self, broker: str) -> Sequence[AccountID]:
         """Return the accounts that a broker serves."""
-        return await self._account_ids(tables.accounts.c.broker == broker)
+        return [row.id for row in await self._rows(_AT_BROKER, broker=broker)]
 
     async def account_ids(self, tenant_id: TenantID) -> Sequence[AccountID]:
         """Return the accounts of a tenant."""
-        return await self._account_ids(tables.accounts.c.tenant_id == tenant_id)
+        return [row.id for row in await self._rows(_OF_TENANT, tenant_id=tenant_id)]
 
     async def open_orders(self, accounts: Collection[AccountID]) -> Sequence[Order]:
         """Return the orders that are open or have an open command, oldest first."""
-        orders, commands = tables.orders, tables.commands
-        working = sa.select(orders.c.id).where(
-            within(orders.c.account_id, accounts), tables.OPEN_ORDER
-        )
-        asked = sa.select(commands.c.order_id).where(
-            within(commands.c.account_id, accounts), tables.OPEN_COMMAND
-        )
-        statement = (
-            ORDERS.select()
-            .where(orders.c.id.in_(working.union(asked)))
-            .order_by(orders.c.created_at, orders.c.id)
-        )
-        return [ORDERS.item(row) for row in await self._rows(statement)]
+        return [ORDERS.item(row) for row in await self._rows(_OPEN_ORDERS, accounts=accounts)]
 
     async def open_commands(self, accounts: Collection[AccountID]) -> Sequence[Command]:
         """Return the ledger's open commands, oldest first."""
-        table = tables.commands
-        statement = (
-            COMMANDS.select()
-            .where(within(table.c.account_id, accounts), tables.OPEN_COMMAND)
-            .order_by(table.c.created_at, table.c.wire_id)
-        )
-        return [COMMANDS.item(row) for row in await self._rows(statement)]
+        return [COMMANDS.item(row) for row in await self._rows(_OPEN_COMMANDS, accounts=accounts)]
 
     async def cursor(self, broker: str) -> str | None:
         """Return the place in a broker's stream up to which everything is recorded."""
-        table = tables.stream_cursors
-        rows = await self._rows(sa.select(table.c.position).where(table.c.broker == broker))
+        rows = await self._rows(_CURSOR, broker=broker)
         return rows[0].position if rows else None
 
     async def approval_request(self, request_id: str) -> ApprovalRequest | None:
         """Return a request to loosen a trading state that is neither approved nor expired."""
-        table = tables.approval_requests
-        statement = APPROVAL_REQUESTS.select().where(
-            table.c.id == request_id,
-            table.c.approved_by.is_(None),
-            table.c.expires_at > self._clock.now(),
-        )
-        rows = await self._rows(statement)
+        rows = await self._rows(_REQUEST, id=request_id, now=self._clock.now())
         return APPROVAL_REQUESTS.item(rows[0]) if rows else None
 
-    async def _account_ids(self, condition: sa.ColumnElement[bool]) -> list[AccountID]:
-        table = tables.accounts
-        statement = sa.select(table.c.id).where(condition).order_by(table.c.id)
-        return [row.id for row in await self._rows(statement)]
-
-    async def _rows(self, statement: sa.Select[Any] | sa.CompoundSelect[Any]) -> Sequence[Any]:
-        async with self._database.read() as connection:
-            return await connection.rows(statement)
+    async def _rows(self, query: Query, **values: object) -> Sequence[Any]:
+        return await self._database.read(Connection.rows, query, values)

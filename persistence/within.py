@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from typing import Any, Self
 
 import sqlalchemy as sa
@@ -26,9 +25,9 @@ class Within(FunctionElement[bool]):
         return self
 
 
-def within(column: sa.ColumnElement[Any], values: Collection[str]) -> Within:
-    """Ask that a text column has one of these values; none has, if there are none."""
-    return Within(column, sa.bindparam(None, values, type_=TextSet()))
+def within(column: sa.ColumnElement[Any], parameter: str) -> Within:
+    """Ask that a text column has one of a parameter's values; none has, if there are none."""
+    return Within(column, sa.bindparam(parameter, type_=TextSet()))
 
 
 @compiles(Within, "sqlite")

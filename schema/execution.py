@@ -107,10 +107,13 @@ class ExecutionReport(OrderReport):
     of=trading.execution.OrderCancelReject,
 )
 class OrderCancelReject(OrderReport):
-    cl_ord_id: str = field("ClOrdID(11) of the refused request.")
+    cl_ord_id: str | None = field(
+        "ClOrdID(11) of the refused request; never null, and nullable only so that one selection"
+        " fits `Order` too."
+    )
     cxl_rej_response_to: CxlRejResponseTo = field("CxlRejResponseTo(434): what was refused.")
     cxl_rej_reason: CxlRejReason = field("CxlRejReason(102): why.")
-    rejected_by: RejectedBy = field("Who refused.")
+    rejected_by: RejectedBy | None = field("Who refused; nullable like `clOrdId`.")
 
 
 @noun(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -126,7 +127,7 @@ class Reads(Protocol):
         """Return the fills of orders as they were reported, in sequence."""
 
     async def positions(self, accounts: Collection[AccountID]) -> Sequence[Position]:
-        """Return the positions of accounts, flat ones left out."""
+        """Return all positions of accounts in order: flat ones, and those only reserved, too."""
 
     async def heads(self, accounts: Collection[AccountID]) -> Mapping[AccountID, int]:
         """Return the last sequence number of each account, in one statement."""
@@ -145,6 +146,32 @@ class Reads(Protocol):
 
     async def state_changes(self, after_id: int) -> Sequence[TradingStateChange]:
         """Return changes of trading state after an id, in order."""
+
+
+class Leases(Protocol):
+    """Leases by name, each held by one process at a time, whose epoch rises with every holder.
+
+    No wall clock decides: who waits for a lease counts its term on a clock of its own, from when
+    the lease was last seen to change.
+    """
+
+    async def acquire(self, name: str, holder: str, ttl_s: float) -> int | None:
+        """Take a lease that is free or has run out; return its epoch, or None while it is held."""
+
+    async def renew(self, name: str, epoch: int, ttl_s: float) -> bool:
+        """Begin the term anew; False where the lease has passed to a later epoch."""
+
+    async def release(self, name: str, epoch: int) -> None:
+        """Give a lease up before its time; nothing happens where it has passed on already."""
+
+
+SHARDS = 8
+"""How many parts the outbox is relayed in. Rows remember theirs, so that it never changes."""
+
+
+def shard_of(account_id: AccountID) -> int:
+    """Return the part of the outbox that an account belongs to, the same in every process."""
+    return zlib.crc32(account_id.encode()) % SHARDS
 
 
 class StoreUnavailable(Exception):

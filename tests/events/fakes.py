@@ -132,7 +132,7 @@ def change(number: int, account_id: AccountID = ONE) -> TradingStateChange:
 
 
 def position(symbol: InstrumentID, net_qty: int) -> Position:
-    return Position(account_id=ONE, symbol=symbol, net_qty=Decimal(net_qty))
+    return Position(account_id=ONE, symbol=symbol, net_qty=Decimal(net_qty), as_of_seq=1)
 
 
 @dataclass(frozen=True)

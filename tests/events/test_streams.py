@@ -352,17 +352,26 @@ async def test_positions_are_told_once_and_when_they_change() -> None:
             assert subscriber.items[2:] == [position(AAPL, 6)]
 
 
-async def test_a_position_that_is_gone_is_told_as_flat() -> None:
+async def test_a_position_that_becomes_flat_is_told_with_what_it_gained() -> None:
     async with process() as each:
         each.store.position_rows = [position(AAPL, 5)]
         async with subscribed(each.streams.positions(ONE)) as subscriber:
             await subscriber.take()
             await each.clock.advance(0.06)
-            each.store.position_rows = []
+            flat = replace(position(AAPL, 0), realized_pnl=Decimal(7), as_of_seq=2)
+            each.store.position_rows = [flat]
             await each.commit()
             await each.clock.advance(0.06)
             await each.commit()
-            assert subscriber.items[1:] == [position(AAPL, 0)]
+            assert subscriber.items[1:] == [flat]
+
+
+async def test_what_open_orders_alone_reserve_is_no_position_yet() -> None:
+    async with process() as each:
+        traded = position(MSFT, 1)
+        each.store.position_rows = [replace(traded, symbol=AAPL, as_of_seq=0), traded]
+        async with subscribed(each.streams.positions(ONE)) as subscriber:
+            assert await subscriber.take() == [traded]
 
 
 async def test_marks_of_what_is_held_are_looked_at_once_a_second() -> None:

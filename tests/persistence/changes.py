@@ -1,8 +1,11 @@
-"""Changes of the books, made and saved in one transaction."""
+"""Changes of the books, made and saved in one transaction, and the statements that it takes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
+
+import sqlalchemy as sa
 
 from persistence.store import SqlStore
 from tests.persistence.samples import claim, command, order
@@ -27,6 +30,21 @@ async def save(store: SqlStore, change: Callable[[Books], object], **wants: Any)
 
 async def load(store: SqlStore, **wants: Any) -> Books:
     return await save(store, lambda _: None, **wants)
+
+
+@contextmanager
+def statements() -> Iterator[list[tuple[str, Any]]]:
+    """Note every statement that is run, and its parameters."""
+    seen: list[tuple[str, Any]] = []
+
+    def note(_c: object, _cursor: object, statement: str, values: Any, *_: object) -> None:
+        seen.append((statement, values))
+
+    sa.event.listen(sa.Engine, "before_cursor_execute", note)
+    try:
+        yield seen
+    finally:
+        sa.event.remove(sa.Engine, "before_cursor_execute", note)
 
 
 def refuse_cancel(books: Books, cl_ord_id: str) -> None:

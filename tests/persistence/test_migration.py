@@ -14,31 +14,32 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from persistence import migration
-from persistence.database import sqlite_database
+from persistence.database import Connection
+from persistence.sqlite import SqliteDatabase
 from persistence.tables import metadata
+from trading.store import StoreUnavailable
 
 
 def words(ddl: str) -> str:
     return " ".join(re.sub(r'["()]', " ", ddl).split())
 
 
-def schema(connection: sa.Connection) -> set[str]:
-    rows = connection.exec_driver_sql(
+def schema(connection: Connection) -> set[str]:
+    rows = connection.bare.exec_driver_sql(
         "SELECT sql FROM sqlite_master WHERE sql IS NOT NULL AND name NOT LIKE 'alembic%'"
     )
     return {words(row.sql) for row in rows}
 
 
 async def test_the_migrations_make_exactly_the_tables(tmp_path: Path) -> None:
-    database = sqlite_database(tmp_path / "migrated")
+    database = SqliteDatabase(tmp_path / "migrated")
     await migration.migrate(database)
-    async with database.administer() as connection:
-        migrated = await connection.run_sync(schema)
+    migrated = await database.read(schema)
     await database.close()
     engine = sa.create_engine("sqlite://")
     with engine.begin() as created:
         metadata.create_all(created)
-        wanted = schema(created)
+        wanted = schema(Connection(created))
     engine.dispose()
 
     assert migrated == wanted
@@ -70,7 +71,7 @@ def test_on_postgresql_too() -> None:
 async def test_an_empty_database_has_no_revision_and_a_migrated_one_the_newest(
     tmp_path: Path,
 ) -> None:
-    database = sqlite_database(tmp_path / "new")
+    database = SqliteDatabase(tmp_path / "new")
 
     assert await migration.current(database) is None
     await migration.migrate(database)
@@ -80,15 +81,17 @@ async def test_an_empty_database_has_no_revision_and_a_migrated_one_the_newest(
     await database.close()
 
 
-async def test_a_migration_that_fails_leaves_nothing(tmp_path: Path) -> None:
-    database = sqlite_database(tmp_path / "half")
-    async with database.administer() as connection:
-        await connection.exec_driver_sql("CREATE TABLE reports (in_the_way INTEGER)")
+def obstruct(connection: Connection) -> None:
+    connection.bare.exec_driver_sql("CREATE TABLE reports (in_the_way INTEGER)")
 
-    with pytest.raises(sa.exc.OperationalError, match="reports"):
+
+async def test_a_migration_that_fails_leaves_nothing(tmp_path: Path) -> None:
+    database = SqliteDatabase(tmp_path / "half")
+    await database.write(obstruct)
+
+    with pytest.raises(StoreUnavailable, match="reports"):
         await migration.migrate(database)
-    async with database.administer() as connection:
-        left = await connection.run_sync(schema)
+    left = await database.read(schema)
     await database.close()
 
     assert left == {"CREATE TABLE reports in_the_way INTEGER"}

@@ -6,11 +6,11 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-import sqlalchemy as sa
 
+from persistence.database import Connection
 from persistence.store import SqlStore
 from tests.persistence import samples
-from tests.persistence.changes import A, B, load, place, refuse_cancel, save
+from tests.persistence.changes import A, B, load, place, refuse_cancel, save, statements
 from tests.persistence.samples import AAPL, account, claim, command, decision, fill, order
 from trading.account import TradingState
 from trading.books import Books
@@ -161,22 +161,33 @@ async def test_fills_are_told_as_they_were_reported(store: SqlStore) -> None:
     assert len(told) == 2
 
 
-async def test_flat_positions_are_left_out(store: SqlStore) -> None:
+async def test_positions_are_held_flat_or_only_reserved(store: SqlStore) -> None:
+    names = [InstrumentID(f"{each}@XNAS") for each in ("FLAT", "HELD", "RESERVED")]
+
     def traded(books: Books) -> None:
-        held, flat = InstrumentID("HELD@XNAS"), InstrumentID("FLAT@XNAS")
-        books.catalogue.add(stock(symbol="HELD"))
-        books.catalogue.add(stock(symbol="FLAT"))
-        for name, symbol in (("1", held), ("2", flat)):
-            place(name, symbol=symbol)(books)
-        bought = books.orders[OrderID("1")]
-        books.record(replace(bought, cum_qty=Decimal(1)), ExecType.TRADE, 3, fill=fill(bought, "f"))
+        for symbol in reversed(names):
+            books.catalogue.add(stock(symbol=symbol.removesuffix("@XNAS")))
+            place(f"buy-{symbol}", symbol=symbol)(books)
+            place(f"sell-{symbol}", symbol=symbol, side=Side.SELL)(books)
+        execute(books, "buy-FLAT@XNAS", "1.5")
+        execute(books, "sell-FLAT@XNAS", "2")
+        execute(books, "buy-HELD@XNAS", "1.5")
 
     saved = await save(store, traded)
+    flat, held, reserved = found = await store.reads.positions([A, B])
 
-    held = saved.positions[A, InstrumentID("HELD@XNAS")]
-    assert held.net_qty == 1
-    assert await store.reads.positions([A, B]) == [held]
-    assert len((await load(store)).positions) == 2
+    assert found == [saved.positions[A, symbol] for symbol in names]
+    assert [each.net_qty for each in found] == [0, 1, 0]
+    assert flat.realized_pnl == Decimal("0.5")
+    assert held.as_of_seq > flat.as_of_seq > reserved.as_of_seq == 0
+    assert reserved.open_buy_qty == reserved.open_sell_qty == 10
+    assert not await store.reads.positions([B])
+
+
+def execute(books: Books, name: str, px: str) -> None:
+    before = books.orders[OrderID(name)]
+    after = replace(before, cum_qty=Decimal(1))
+    books.record(after, ExecType.TRADE, 3, fill=fill(before, f"f-{name}", px=px))
 
 
 async def test_accounts_heads_and_limits(store: SqlStore) -> None:
@@ -256,13 +267,24 @@ async def test_a_request_that_is_approved_or_expired_is_gone(
 
 async def test_no_statement_reads_a_whole_table(store: SqlStore) -> None:
     """History grows without end: what a statement reads must not grow with it."""
-    seen: list[tuple[str, Any]] = []
+    with statements() as seen:
+        await look_at_everything(store)
+    selects = [each for each in seen if each[0].startswith("SELECT")]
+    for statement, values in selects:
+        plan = await store._database.read(explained, statement, values)
+        scans = [each for each in plan if each.startswith("SCAN") and "json_each" not in each]
+        assert not set(scans) - {"SCAN CONSTANT ROW", "SCAN anon_1"}, statement
+        by_account = "orders USING INDEX ix_orders_account (account_id=?)"
+        assert by_account not in str(plan), statement
+    assert len(selects) > 20
 
-    def note(_c: object, _cursor: object, statement: str, values: Any, *_: object) -> None:
-        seen.append((statement, values))
 
-    for engine in (store._database._writer, store._database._reader):
-        sa.event.listen(engine.sync_engine, "before_cursor_execute", note)
+def explained(connection: Connection, statement: str, values: Any) -> list[str]:
+    rows = connection.bare.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values)
+    return [row.detail for row in rows]
+
+
+async def look_at_everything(store: SqlStore) -> None:
     await load(
         store,
         cl_ord_ids=[(A, "x")],
@@ -292,19 +314,6 @@ async def test_no_statement_reads_a_whole_table(store: SqlStore) -> None:
     await reads.breaks(A, 10)
     await reads.state_changes(0)
     await store.prices.ages([AAPL])
-    statements = [each for each in seen if each[0].startswith("SELECT")]
-    async with store._database.administer() as connection:
-        for statement, values in statements:
-            plan = await connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values)
-            scans = [
-                row.detail
-                for row in plan
-                if row.detail.startswith("SCAN") and "json_each" not in row.detail
-            ]
-            assert not set(scans) - {"SCAN CONSTANT ROW", "SCAN anon_1"}, statement
-            by_account = "orders USING INDEX ix_orders_account (account_id=?)"
-            assert by_account not in str(plan), statement
-    assert len(statements) > 20
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3])

@@ -7,13 +7,13 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
 from persistence import tables
+from persistence.database import Connection
 from persistence.store import SqlStore
 from tests.persistence import samples
-from tests.persistence.changes import A, B, load, place, refuse_cancel, save
+from tests.persistence.changes import A, B, load, place, refuse_cancel, save, statements
 from tests.persistence.samples import AAPL, TENANT, account, claim, command, fill, order
 from trading.account import TradingState
 from trading.books import Books, Wants
@@ -190,8 +190,7 @@ async def put_limits(store: SqlStore, limits: Limits) -> None:
         {"account_id": A, "version": limits.version, "symbol": symbol, "name": name, "value": value}
         for (symbol, name), value in limits.values.items()
     ]
-    async with store._database.write() as connection:
-        await connection.insert(tables.limits, rows)
+    await store._database.write(Connection.insert, tables.limits, rows)
 
 
 async def test_an_event_of_a_broker_is_recorded_once(store: SqlStore) -> None:
@@ -320,19 +319,12 @@ async def test_cursor_breaks_and_states_are_saved_with_the_rest(store: SqlStore)
 
 
 async def test_the_number_of_statements_does_not_grow(store: SqlStore) -> None:
-    seen: list[str] = []
-
-    def count(_c: object, _cursor: object, statement: str, *_: object) -> None:
-        seen.append(statement)
-
-    sa.event.listen(store._database._writer.sync_engine, "before_cursor_execute", count)
-
     async def cost(*names: str) -> int:
-        seen.clear()
         keys = [(A, f"cl-{name}") for name in names]
         wires = [f"wire-{name}" for name in names]
-        change = place(*names)
-        await save(store, change, cl_ord_ids=keys, wire_ids=wires, order_ids=names, fills_of=wires)
+        wants = {"cl_ord_ids": keys, "wire_ids": wires, "order_ids": names, "fills_of": wires}
+        with statements() as seen:
+            await save(store, place(*names), **wants)
         return len(seen)
 
     await save(store, place("0"))

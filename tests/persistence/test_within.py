@@ -16,8 +16,8 @@ def found(rows: set[str], wanted: set[str]) -> set[str]:
     with engine.begin() as connection:
         TABLE.create(connection)
         connection.execute(sa.insert(TABLE), [{"name": row} for row in sorted(rows)])
-        statement = sa.select(TABLE.c.name).where(within(TABLE.c.name, wanted))
-        names = set(connection.execute(statement).scalars())
+        statement = sa.select(TABLE.c.name).where(within(TABLE.c.name, "wanted"))
+        names = set(connection.execute(statement, {"wanted": wanted}).scalars())
     engine.dispose()
     return names
 
@@ -40,16 +40,7 @@ def test_a_set_may_be_larger_than_the_number_of_parameters() -> None:
 
 
 def test_postgresql_compares_with_an_array() -> None:
-    statement = sa.select(TABLE.c.name).where(within(TABLE.c.name, {"x"}))
+    statement = sa.select(TABLE.c.name).where(within(TABLE.c.name, "wanted"))
     dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
 
     assert "t.name = ANY (" in str(statement.compile(dialect=dialect))
-
-
-def test_the_values_are_no_part_of_the_statement() -> None:
-    one, two = (sa.select(TABLE).where(within(TABLE.c.name, each)) for each in ({"x"}, {"y", "z"}))
-    first, second = one._generate_cache_key(), two._generate_cache_key()
-
-    assert first is not None
-    assert second is not None
-    assert first.key == second.key

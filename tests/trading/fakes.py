@@ -221,12 +221,16 @@ class Bell:
     def __init__(self) -> None:
         self.rung: list[AccountID] = []
         self.changes: list[TradingStateChange] = []
+        self.sessions: list[str] = []
 
     def ring(self, accounts: Collection[AccountID]) -> None:
         self.rung.extend(accounts)
 
     def ring_states(self, changes: Sequence[TradingStateChange]) -> None:
         self.changes.extend(changes)
+
+    def ring_session(self, broker: str) -> None:
+        self.sessions.append(broker)
 
 
 class NoQuotes:

@@ -52,7 +52,12 @@ function isSubscription({ definitions = [] } = {}, operationName) {
   );
 }
 
-function fetcher(params, { documentAST, headers } = {}) {
+// GraphiQL first asks for the schema before its headers editor is there to be read.
+function initialHeaders({ operationName }) {
+  return operationName === "IntrospectionQuery" && token ? JSON.parse(defaultHeaders) : {};
+}
+
+function fetcher(params, { documentAST, headers = initialHeaders(params) } = {}) {
   const send = isSubscription(documentAST, params.operationName) ? listen : post;
   return send(params, headers);
 }
@@ -134,6 +139,7 @@ function tabs(accountId) {
     side: "BUY",
     ordType: "MARKET",
     orderQty: "10",
+    reduceOnly: false, // said because GraphiQL takes a default of false for none, and underlines
   };
   return [
     { query: accounts },

@@ -1,0 +1,71 @@
+"""What an operator does to a store that no gateway has open: migrate it, add accounts."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from decimal import Decimal
+
+from brokers.quotes.simulated import SimulatedQuotes
+from gateway.config import ConfigError, Settings
+from gateway.system import SystemClock
+from gateway.wiring import BROKER, seeded_store
+from persistence.migration import head
+from persistence.store import SqlStore
+from trading.account import Account
+from trading.ids import AccountID, TenantID
+from trading.instrument import Catalogue
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewAccount:
+    """An account to add: its limits and entitlements are those of the account `like`."""
+
+    id: str
+    name: str
+    tenant: str
+    currency: str
+    cash: Decimal
+    like: str
+
+
+async def migrate(settings: Settings) -> str:
+    """Bring a data directory up to date, making and seeding it if fresh. Raises StoreRefused."""
+    async with _store(settings):
+        return f"the store in {settings.data} is at revision {head()}"
+
+
+async def add_account(settings: Settings, new: NewAccount) -> None:
+    """Add an account. Raises StoreRefused, and ConfigError where `like` is no account."""
+    async with _store(settings) as store:
+        limits = await store.reads.limits(AccountID(new.like))
+        if limits is None:
+            raise ConfigError(f"--like {new.like}: there is no such account to take limits from")
+        account = Account(
+            id=AccountID(new.id),
+            tenant_id=TenantID(new.tenant),
+            name=new.name,
+            currency=new.currency,
+            broker=BROKER,
+            cash=new.cash,
+        )
+        entitled = {
+            user.id: user.accounts[AccountID(new.like)]
+            for user in await store.directory.users()
+            if AccountID(new.like) in user.accounts
+        }
+        await store.accounts.add(
+            account, replace(limits, account_id=account.id, version=1), entitled
+        )
+
+
+@asynccontextmanager
+async def _store(settings: Settings) -> AsyncIterator[SqlStore]:
+    clock = SystemClock()
+    catalogue = Catalogue(SimulatedQuotes(clock, settings.seed).instruments)
+    store = await seeded_store(settings, catalogue, clock)
+    try:
+        yield store
+    finally:
+        await store.close()

@@ -1,0 +1,57 @@
+"""The ASGI application: the GraphQL endpoint, its page, and what a supervisor asks."""
+
+from __future__ import annotations
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route, WebSocketRoute
+
+from gateway.config import Settings
+from gateway.token import development_token
+from gateway.wiring import Gateway
+from resolvers.root import Schema
+from security.roles import Role
+from serving import graphiql
+from serving.endpoint import Endpoint
+
+
+def application(gateway: Gateway, settings: Settings) -> Starlette:
+    """Build the application of a running gateway."""
+    endpoint = Endpoint(
+        Schema(),
+        authenticate=gateway.authentication.of_header,
+        new_context=gateway.new_context,
+        clock=gateway.clock,
+        page_token=lambda request: _page_token(gateway, settings, request),
+    )
+    return Starlette(
+        routes=[
+            Route("/graphql", endpoint, methods=["GET", "POST"]),
+            WebSocketRoute("/graphql", endpoint),
+            graphiql.assets(),
+            Route("/healthz", _healthz),
+            Route("/readyz", lambda request: _readyz(gateway, request)),
+        ],
+    )
+
+
+def _page_token(gateway: Gateway, settings: Settings, request: Request) -> str | None:
+    """Fill a trader's token into the page, if it was asked for by a name of this machine.
+
+    A page of another site that has its name point here would read the token out of ours.
+    """
+    if (request.url.hostname or "") not in {settings.host, "localhost", "127.0.0.1", "::1"}:
+        return None
+    return development_token(gateway.issuer, Role.TRADER)
+
+
+def _healthz(request: Request) -> Response:  # noqa: ARG001
+    """Say that the process answers."""
+    return JSONResponse({"status": "ok"})
+
+
+def _readyz(gateway: Gateway, request: Request) -> Response:  # noqa: ARG001
+    """Say whether orders are taken."""
+    ready = gateway.is_ready
+    return JSONResponse({"status": "ready" if ready else "not ready"}, 200 if ready else 503)

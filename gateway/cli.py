@@ -1,0 +1,171 @@
+"""The command line."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import sys
+from collections.abc import Sequence
+from decimal import Decimal
+
+from brokers.documents import DocumentError
+from brokers.paper.journal import JournalError
+from brokers.quotes.replay import ReplayError
+from gateway import config
+from gateway.account import NewAccount, add_account, migrate
+from gateway.config import ConfigError, Settings
+from gateway.serve import serve
+from gateway.token import token_of_directory
+from gateway.wiring import VERSION
+from persistence.errors import StoreRefused
+from resolvers.root import sdl
+from security.development import IssuerRefused
+from security.roles import Role
+from trading.ports import BrokerError
+from trading.quantity import parse, use_exact_arithmetic
+from trading.store import StoreUnavailable
+
+# What a person can mend: told in words, without a traceback.
+_REFUSALS = (
+    BrokerError,
+    ConfigError,
+    DocumentError,
+    IssuerRefused,
+    JournalError,
+    ReplayError,
+    StoreRefused,
+    StoreUnavailable,
+)
+_EXIT_REFUSED = 2
+_OPTIONS = ("host", "port", "data", "quotes", "speed", "faults")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; return its exit status: 0, or 2 with an explanation on standard error."""
+    options = _parser().parse_args(arguments)
+    use_exact_arithmetic()
+    try:
+        _run(options)
+    except _REFUSALS as refusal:
+        print(f"drawbridge: {refusal}", file=sys.stderr)
+        return _EXIT_REFUSED
+    except KeyboardInterrupt:
+        pass
+    return 0
+
+
+def _run(options: argparse.Namespace) -> None:
+    if options.command == "sdl":
+        print(sdl(), end="")
+        return
+    settings = _settings(options)
+    match options.command:
+        case "serve":
+            config.check(settings)
+            serve(settings)
+        case "token":
+            print(token_of_directory(settings, options.role, options.user))
+        case "account":
+            asyncio.run(add_account(settings, _new_account(options)))
+            print(f"added the account {options.id}")
+        case "migrate":
+            print(asyncio.run(migrate(settings)))
+        case "check-config":
+            config.check(settings)
+            print(config.describe(settings))
+        case _:
+            raise AssertionError(f"the parser let {options.command} through")
+
+
+def _settings(options: argparse.Namespace) -> Settings:
+    given = {name: getattr(options, name, None) for name in _OPTIONS}
+    return config.with_options(config.from_environment(os.environ), given)
+
+
+def _new_account(options: argparse.Namespace) -> NewAccount:
+    return NewAccount(
+        id=options.id,
+        name=options.name or options.id,
+        tenant=options.tenant,
+        currency=options.currency,
+        cash=options.cash,
+        like=options.like,
+    )
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="drawbridge",
+        description="An execution gateway: GraphQL on one bank, brokers on the other.",
+        epilog="Settings also come from DRAWBRIDGE_* variables; `check-config` shows them.",
+    )
+    parser.add_argument("--version", action="version", version=VERSION)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_serve(commands)
+    _add_token(commands)
+    _add_account(commands)
+    migrating = commands.add_parser("migrate", help="bring the store's schema up to date")
+    _add_data(migrating)
+    commands.add_parser("sdl", help="print the GraphQL schema")
+    checking = commands.add_parser("check-config", help="validate the settings and show them")
+    for name in _OPTIONS:
+        checking.add_argument(f"--{name}")
+    return parser
+
+
+type _Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001 - has no public name
+
+
+def _add_serve(commands: _Commands) -> None:
+    serving = commands.add_parser("serve", help="run the gateway")
+    serving.add_argument("--host", help="address to listen on (127.0.0.1)")
+    serving.add_argument("--port", help="port to listen on (8000)")
+    _add_data(serving)
+    serving.add_argument("--quotes", help="`simulated`, or a CSV file to replay", metavar="FILE")
+    serving.add_argument("--speed", help="replay so many times as fast as recorded, or `max`")
+    serving.add_argument("--faults", help="a JSON file of faults for the paper exchange")
+
+
+def _add_token(commands: _Commands) -> None:
+    issuing = commands.add_parser("token", help="print a development token and nothing else")
+    issuing.add_argument("--role", required=True, type=_role, help=", ".join(Role))
+    issuing.add_argument("--user", help="the user, if not the one named like the role")
+    _add_data(issuing)
+
+
+def _add_account(commands: _Commands) -> None:
+    accounts = commands.add_parser("account", help="manage accounts")
+    actions = accounts.add_subparsers(dest="action", required=True, metavar="ACTION")
+    adding = actions.add_parser("add", help="add an account to a store that is not in use")
+    adding.add_argument("id")
+    adding.add_argument("--name", help="what people call it")
+    adding.add_argument("--tenant", default="demo")
+    adding.add_argument("--currency", default="USD", help="ISO 4217")
+    adding.add_argument("--cash", default=Decimal(0), type=_money, help="to begin with (0)")
+    adding.add_argument(
+        "--like", default="equity", help="the account whose limits and entitlements it gets"
+    )
+    _add_data(adding)
+
+
+def _add_data(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--data", help="the data directory (data)", metavar="DIR")
+
+
+def _role(text: str) -> Role:
+    try:
+        return Role(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"say one of {', '.join(Role)}") from None
+
+
+def _money(text: str) -> Decimal:
+    try:
+        return parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,190 @@
+"""Settings: from `DRAWBRIDGE_*` variables and the command line, validated before all else."""
+
+from __future__ import annotations
+
+import difflib
+import ipaddress
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, replace
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import Any
+
+from trading.ports import Environment
+
+PREFIX = "DRAWBRIDGE_"
+_TEST_PREFIX = "DRAWBRIDGE_TEST_"
+SIMULATED = "simulated"
+_PORT_MAX = 65535
+
+
+class ConfigError(Exception):
+    """Settings that cannot be used; each line names the variable or option, and the remedy."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What a gateway runs with. `speed` is market time per real time; 0 replays without waiting."""
+
+    environment: Environment = Environment.SIM
+    host: str = "127.0.0.1"
+    port: int = 8000
+    data: Path = Path("data")
+    quotes: str = SIMULATED
+    speed: Decimal = Decimal(1)
+    seed: int = 1
+    faults: Path | None = None
+    log_level: str = "INFO"
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether the gateway can be reached from this machine alone."""
+        return self.host == "localhost" or ipaddress.ip_address(self.host).is_loopback
+
+
+def from_environment(variables: Mapping[str, str]) -> Settings:
+    """Read settings. Raises ConfigError with a line for every variable that is wrong."""
+    errors: list[str] = []
+    values: dict[str, Any] = {}
+    for name, text in sorted(variables.items()):
+        if not name.startswith(PREFIX) or name.startswith(_TEST_PREFIX):
+            continue
+        field = name.removeprefix(PREFIX).lower()
+        if field not in _READERS:
+            errors.append(f"{name} is not a setting{_suggestion(field)}")
+            continue
+        try:
+            values[field] = _READERS[field](text)
+        except ValueError as error:
+            errors.append(f"{name}={text!r}: {error}")
+    if errors:
+        raise ConfigError("\n".join(errors))
+    return replace(Settings(), **values)
+
+
+def with_options(settings: Settings, options: Mapping[str, str | None]) -> Settings:
+    """Put what the command line says in place of the variables. Raises ConfigError."""
+    errors: list[str] = []
+    values: dict[str, Any] = {}
+    for field, text in options.items():
+        if text is None:
+            continue
+        try:
+            values[field] = _READERS[field](text)
+        except ValueError as error:
+            errors.append(f"--{field.replace('_', '-')} {text}: {error}")
+    if errors:
+        raise ConfigError("\n".join(errors))
+    return replace(settings, **values)
+
+
+def check(settings: Settings) -> None:
+    """Refuse combinations that cannot keep what they promise. Raises ConfigError."""
+    errors = []
+    if settings.environment is not Environment.SIM:
+        errors.append(
+            f"{PREFIX}ENVIRONMENT={settings.environment}: the only broker here is the paper"
+            " exchange in this process, which belongs to sim; set it to sim"
+        )
+    if not settings.is_loopback:
+        errors.append(
+            f"{PREFIX}HOST={settings.host}: tokens come from the development issuer, which is for"
+            " this machine alone; use 127.0.0.1"
+        )
+    if settings.quotes != SIMULATED and not Path(settings.quotes).is_file():
+        errors.append(
+            f"{PREFIX}QUOTES={settings.quotes}: there is no such file; say simulated, or a CSV file"
+        )
+    if settings.faults is not None and not settings.faults.is_file():
+        errors.append(f"{PREFIX}FAULTS={settings.faults}: there is no such file")
+    if errors:
+        raise ConfigError("\n".join(errors))
+
+
+def describe(settings: Settings) -> str:
+    """Write the settings as the variables that would give them."""
+    lines = []
+    for field in fields(settings):
+        value = getattr(settings, field.name)
+        lines.append(f"{PREFIX}{field.name.upper()}={'' if value is None else value}")
+    return "\n".join(lines)
+
+
+def _environment(text: str) -> Environment:
+    try:
+        return Environment(text)
+    except ValueError:
+        raise ValueError(f"say one of {', '.join(Environment)}") from None
+
+
+def _host(text: str) -> str:
+    if text != "localhost":
+        try:
+            ipaddress.ip_address(text)
+        except ValueError:
+            raise ValueError("say an IP address of this machine, or localhost") from None
+    return text
+
+
+def _port(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= _PORT_MAX:
+        raise ValueError(f"say a port from 1 to {_PORT_MAX}")
+    return int(text)
+
+
+def _path(text: str) -> Path:
+    if not text:
+        raise ValueError("say a path")
+    return Path(text)
+
+
+def _text(text: str) -> str:
+    if not text:
+        raise ValueError("say a value, or leave it out")
+    return text
+
+
+def _speed(text: str) -> Decimal:
+    if text == "max":
+        return Decimal(0)
+    try:
+        speed = Decimal(text)
+    except InvalidOperation:
+        speed = Decimal("NaN")
+    if not speed.is_finite() or speed < 0:
+        raise ValueError("say how many times as fast as it was recorded, such as 10, or max")
+    return speed
+
+
+def _seed(text: str) -> int:
+    if not text.isascii() or not text.isdigit():
+        raise ValueError("say a whole number, 0 or more")
+    return int(text)
+
+
+def _level(text: str) -> str:
+    known = ("DEBUG", "INFO", "WARNING", "ERROR")
+    if text.upper() not in known or text.upper() not in logging.getLevelNamesMapping():
+        raise ValueError(f"say one of {', '.join(known)}")
+    return text.upper()
+
+
+_READERS: dict[str, Callable[[str], object]] = {
+    "environment": _environment,
+    "host": _host,
+    "port": _port,
+    "data": _path,
+    "quotes": _text,
+    "speed": _speed,
+    "seed": _seed,
+    "faults": _path,
+    "log_level": _level,
+}
+
+
+def _suggestion(field: str) -> str:
+    # Compared without the prefix, which alone would make any two names look alike.
+    close = difflib.get_close_matches(field, _READERS, n=1)
+    names = [f"{PREFIX}{each.upper()}" for each in close or _READERS]
+    return f"; did you mean {names[0]}?" if close else f"; there are {', '.join(names)}"

@@ -1,0 +1,134 @@
+"""`drawbridge serve`: from settings to a gateway that listens, and back to nothing on a signal."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import signal
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import uvicorn
+import uvloop
+
+from gateway import log
+from gateway.app import application
+from gateway.config import ConfigError, Settings
+from gateway.system import SystemClock
+from gateway.token import development_token
+from gateway.wiring import Gateway, market_data, running
+from security.roles import Role
+from trading.instrument import Instrument
+from trading.ports import MarketData
+from trading.quantity import plain, use_exact_arithmetic
+
+logger = logging.getLogger(__name__)
+
+_WS_MESSAGE_MAX = 65_536
+_DRAIN_S = 5
+
+
+def serve(settings: Settings) -> None:
+    """Serve until a signal. Raises ConfigError for a port in use, and what `running` raises.
+
+    The port is taken before anything else, so that one in use leaves the store untouched.
+    """
+    log.configure(settings.log_level)
+    use_exact_arithmetic()
+    with _listen(settings) as listener:
+        source = market_data(settings, SystemClock())
+        uvloop.run(_serve(settings, listener, source))
+
+
+def _listen(settings: Settings) -> socket.socket:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((settings.host, settings.port))
+        # Two that have bound and do not listen yet would share the port without an error.
+        listener.listen()
+    except OSError as error:
+        listener.close()
+        raise ConfigError(
+            f"cannot listen on {settings.host}:{settings.port} ({error.strerror}): end what does,"
+            " or choose another with --port or DRAWBRIDGE_PORT"
+        ) from error
+    return listener
+
+
+class _Server(uvicorn.Server):
+    """A server whose end is the beginning of ours: what is under way is then still recorded."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave signals to us: uvicorn would raise them again once it has ended."""
+        yield
+
+
+async def _serve(settings: Settings, listener: socket.socket, source: MarketData) -> None:
+    async with running(settings, source) as gateway:
+        server = _Server(
+            uvicorn.Config(
+                application(gateway, settings),
+                log_config=None,
+                lifespan="off",
+                ws="websockets-sansio",
+                ws_max_size=_WS_MESSAGE_MAX,
+                timeout_graceful_shutdown=_DRAIN_S,
+                server_header=False,
+            )
+        )
+        print(_welcome(settings, gateway, source.instruments[0]), flush=True)  # noqa: T201
+        watch = asyncio.create_task(_stop_when_failed(gateway, server))
+        for signum in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(signum, server.handle_exit, signum, None)
+        await server.serve(sockets=[listener])
+        watch.cancel()
+    if gateway.failed.is_set():
+        raise SystemExit(1)
+
+
+async def _stop_when_failed(gateway: Gateway, server: uvicorn.Server) -> None:
+    await gateway.failed.wait()
+    logger.critical("a part of the gateway has died: it ends, to be started again")
+    server.should_exit = True
+
+
+def _welcome(settings: Settings, gateway: Gateway, quoted: Instrument) -> str:
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    url = f"http://{host}:{settings.port}/graphql"
+    token = development_token(gateway.issuer, Role.TRADER)
+    return f"""
+Drawbridge is open, in the environment {settings.environment}. Data: {settings.data.resolve()}
+
+  GraphiQL   {url}
+  Token      {token}
+
+Place an order:
+
+  curl -s {url} \\
+    -H 'Content-Type: application/json' \\
+    -H 'Authorization: Bearer {token}' \\
+    -d '{_example(gateway, quoted)}'
+"""
+
+
+def _example(gateway: Gateway, quoted: Instrument) -> str:
+    """Write a placeOrder for an instrument that is quoted, with a ClOrdID of its own."""
+    query = (
+        "mutation($input: PlaceOrderInput!) { placeOrder(input: $input, waitFor: BROKER)"
+        " { __typename ... on Order { id clOrdId ordStatus cumQty avgPx text }"
+        " ... on InvalidInput { errors { path message } } ... on ClOrdIdConflict { message } } }"
+    )
+    order = {
+        "accountId": "futures" if quoted.is_margined else "equity",
+        "clOrdId": f"first-{gateway.clock.now()}",
+        "symbol": quoted.symbol,
+        "side": "BUY",
+        "ordType": "MARKET",
+        "orderQty": plain(quoted.lot),
+    }
+    return json.dumps({"query": query, "variables": {"input": order}})

@@ -1,0 +1,155 @@
+"""What a transaction locks and loads: of the accounts that it has locked, and of no others.
+
+The number of statements does not grow with the number of accounts, orders or commands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from functools import cache
+
+import sqlalchemy as sa
+
+from persistence import tables
+from persistence.database import Connection, Query
+from persistence.limits import current_limits
+from persistence.mapping import (
+    ACCOUNTS,
+    CANCEL_REJECTS,
+    CLAIMS,
+    COMMANDS,
+    FILLS,
+    ORDERS,
+    POSITIONS,
+    QUOTES,
+)
+from persistence.within import within
+from trading.account import Account
+from trading.books import Books, ClaimKey, Wants
+from trading.ids import AccountID, InstrumentID, WireID
+from trading.instrument import Catalogue
+
+# SQLite leaves FOR UPDATE out: there the lock was taken when the transaction began.
+_LOCK = (
+    ACCOUNTS.select()
+    .where(within(tables.accounts.c.id, "accounts"))
+    .order_by(tables.accounts.c.id)
+    .with_for_update()
+)
+_CLAIMS = CLAIMS.select().where(
+    sa.tuple_(tables.cl_ord_ids.c.account_id, tables.cl_ord_ids.c.cl_ord_id).in_(
+        sa.bindparam("keys", expanding=True)
+    )
+)
+_CANCEL_REJECTS = CANCEL_REJECTS.select().where(
+    sa.tuple_(tables.reports.c.account_id, tables.reports.c.seq).in_(
+        sa.bindparam("keys", expanding=True)
+    )
+)
+_ORDERS = {
+    "order_ids": within(tables.orders.c.id, "order_ids"),
+    "wire_ids": within(tables.orders.c.wire_id, "wire_ids"),
+    "accounts": within(tables.orders.c.account_id, "accounts") & tables.OPEN_ORDER,
+}
+_COMMANDS_NAMED = COMMANDS.select().where(within(tables.commands.c.wire_id, "wire_ids"))
+_OPEN_COMMANDS = COMMANDS.select().where(
+    within(tables.commands.c.order_id, "order_ids"), tables.OPEN_COMMAND
+)
+_FILLS = (
+    FILLS.select().where(within(tables.fills.c.order_id, "order_ids")).order_by(tables.fills.c.seq)
+)
+_POSITIONS = POSITIONS.select().where(within(tables.positions.c.account_id, "accounts"))
+_QUOTES = QUOTES.select().where(within(tables.reference_prices.c.symbol, "symbols"))
+_SEEN = sa.select(tables.broker_events.c.key).where(within(tables.broker_events.c.key, "keys"))
+
+
+def lock(connection: Connection, accounts: Collection[AccountID]) -> dict[AccountID, Account]:
+    """Lock the rows of accounts in the order of their ids, and read those that there are."""
+    found = connection.items(ACCOUNTS, _LOCK, {"accounts": accounts})
+    return {account.id: account for account in found}
+
+
+def load(
+    connection: Connection,
+    catalogue: Catalogue,
+    locked: Mapping[AccountID, Account],
+    wants: Wants,
+) -> Books:
+    """Read what was asked for, of the accounts that are locked."""
+    books = Books(catalogue=catalogue)
+    books.accounts = {each: locked[each] for each in wants.accounts & set(locked)}
+    _load_claims(connection, books, wants.cl_ord_ids)
+    _load_orders(connection, books, wants, locked)
+    _load_fills(connection, books, wants.fills_of)
+    _load_exposure(connection, books, wants.symbols)
+    _load_seen_keys(connection, books, wants.broker_keys)
+    return books
+
+
+def _load_claims(connection: Connection, books: Books, keys: Collection[ClaimKey]) -> None:
+    if not keys:
+        return
+    claims = connection.items(CLAIMS, _CLAIMS, {"keys": sorted(keys)})
+    books.claims = {(claim.account_id, claim.cl_ord_id): claim for claim in claims}
+    refused = {(c.account_id, c.reject_seq) for c in claims if c.reject_seq is not None}
+    if refused:
+        rejects = connection.items(CANCEL_REJECTS, _CANCEL_REJECTS, {"keys": sorted(refused)})
+        books.cancel_rejects = {(each.account_id, each.seq): each for each in rejects}
+
+
+def _load_orders(
+    connection: Connection, books: Books, wants: Wants, locked: Collection[AccountID]
+) -> None:
+    wire_ids = wants.wire_ids | wants.fills_of
+    if wire_ids:
+        _load_commands(connection, books, _COMMANDS_NAMED, {"wire_ids": wire_ids}, locked)
+    order_ids = wants.order_ids | {c.order_id for c in books.commands.values()}
+    order_ids |= {c.order_id for c in books.claims.values() if c.order_id is not None}
+    wanted = {"order_ids": order_ids, "wire_ids": wire_ids, "accounts": wants.open_orders_of}
+    values = {name: ids for name, ids in wanted.items() if ids}
+    if not values:
+        return
+    orders = connection.items(ORDERS, _orders_by(*values), values)
+    # Left to the database, the choice of accounts would read their whole history.
+    books.orders = {order.id: order for order in orders if order.account_id in locked}
+    if books.orders:
+        _load_commands(connection, books, _OPEN_COMMANDS, {"order_ids": books.orders}, locked)
+
+
+@cache
+def _orders_by(*names: str) -> Query:
+    """Make the query for orders that are named in one of these ways, and no wider one."""
+    return ORDERS.select().where(sa.or_(*(_ORDERS[name] for name in names)))
+
+
+def _load_commands(
+    connection: Connection,
+    books: Books,
+    query: Query,
+    values: Mapping[str, Collection[str]],
+    locked: Collection[AccountID],
+) -> None:
+    for command in connection.items(COMMANDS, query, values):
+        if command.account_id in locked:
+            books.commands[command.wire_id] = command
+
+
+def _load_fills(connection: Connection, books: Books, wire_ids: Collection[WireID]) -> None:
+    found = {order.id for wire in wire_ids if (order := books.order_of(wire)) is not None}
+    if found:
+        for fill in connection.items(FILLS, _FILLS, {"order_ids": found}):
+            books.fills.setdefault(fill.order_id, []).append(fill)
+
+
+def _load_exposure(connection: Connection, books: Books, symbols: Collection[InstrumentID]) -> None:
+    held = connection.items(POSITIONS, _POSITIONS, {"accounts": books.accounts})
+    books.positions = {(each.account_id, each.symbol): each for each in held}
+    books.limits = current_limits(connection, books.accounts)
+    if wanted := {*symbols, *(position.symbol for position in held)}:
+        quotes = connection.items(QUOTES, _QUOTES, {"symbols": wanted})
+        books.references = {quote.symbol: quote for quote in quotes}
+
+
+def _load_seen_keys(connection: Connection, books: Books, keys: Collection[str]) -> None:
+    if keys:
+        books.seen_keys = {row.key for row in connection.rows(_SEEN, {"keys": keys})}

@@ -1,0 +1,189 @@
+"""The GraphQL endpoint: queries and mutations over HTTP, subscriptions over WebSocket.
+
+It authenticates and carries; what may be asked is decided by the executable schema. The seam for a
+hub that executes a shared subscription once is the `streams` port of the context.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import timedelta
+from typing import Any
+
+import orjson
+from cross_web import HTTPException
+from graphql import GraphQLError
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.websockets import WebSocket
+from strawberry.asgi import ASGIWebSocketAdapter, GraphQL
+from strawberry.exceptions import MissingQueryError
+from strawberry.http import GraphQLRequestData
+from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
+from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL
+from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import (
+    BaseGraphQLTransportWSHandler,
+)
+from strawberry.subscriptions.protocols.graphql_transport_ws.types import ConnectionInitMessage
+from strawberry.types import ExecutionResult
+from strawberry.types.graphql import OperationType
+
+from resolvers.context import Context
+from resolvers.root import Schema
+from serving import graphiql
+from trading.outcome import Unauthenticated
+from trading.permission import Principal
+from trading.ports import Clock
+
+_INIT_WAIT = timedelta(seconds=5)
+_OPERATIONS_MAX = 256
+_FORBIDDEN = 4403
+_REASON_MAX = 120
+_NS_PER_S = 1_000_000_000
+
+type Authenticate = Callable[[str | None], Awaitable[Principal]]
+"""Turns the value of `authorization` into its principal. Raises Unauthenticated."""
+
+type NewContext = Callable[[Principal | None], Context]
+
+
+class _TextAdapter(ASGIWebSocketAdapter):
+    """Sends text frames: clients of the protocol do not read binary ones."""
+
+    async def send_json(self, message: Mapping[str, object]) -> None:
+        await self.ws.send_text(orjson.dumps(message).decode())
+
+
+class _Handler(BaseGraphQLTransportWSHandler[Context, None]):
+    """Authenticates by `connection_init`, and ends the socket when its token ends."""
+
+    view: Endpoint
+    expiry: asyncio.TimerHandle | None = None
+
+    async def handle_connection_init(self, message: ConnectionInitMessage) -> None:
+        payload: Any = message.get("payload") or {}  # null is allowed, and means none
+        if isinstance(payload, dict) and not self.connection_init_received:
+            try:
+                principal = await self.view.authenticate(payload.get("authorization"))
+            except Unauthenticated as refused:
+                self.connection_init_received = True
+                await self.websocket.close(_FORBIDDEN, str(refused)[:_REASON_MAX])
+                return
+            self.context.principal = principal
+            self.expiry = self._end_with(principal)
+        await super().handle_connection_init({"type": "connection_init", "payload": payload})
+
+    def _end_with(self, principal: Principal) -> asyncio.TimerHandle:
+        left = principal.expires_at - self.view.clock.now()
+        return asyncio.get_running_loop().call_later(max(left, 0) / _NS_PER_S, self._expire)
+
+    def _expire(self) -> None:
+        # The common client tries again after 4403, with a new token; after 4401 it gives up.
+        self.closing = asyncio.ensure_future(self.websocket.close(_FORBIDDEN, "token expired"))
+
+    async def shutdown(self) -> None:
+        if self.expiry is not None:
+            self.expiry.cancel()
+        await super().shutdown()
+
+    @staticmethod
+    def _get_pre_execution_close_reason(error: GraphQLError) -> str | None:  # noqa: ARG004
+        """Answer a faulty document with an error: it must not end the socket's other operations."""
+        return None
+
+
+class Endpoint(GraphQL[Context, None]):
+    """Strawberry's ASGI view with our codec, our authentication and our page."""
+
+    websocket_adapter_class = _TextAdapter
+    graphql_transport_ws_handler_class = _Handler
+
+    def __init__(
+        self,
+        schema: Schema,
+        *,
+        authenticate: Authenticate,
+        new_context: NewContext,
+        clock: Clock,
+        page_token: Callable[[Request], str | None],
+    ) -> None:
+        """Take who authenticates; `page_token` says which token a GraphiQL page is filled with."""
+        super().__init__(
+            schema,
+            allow_queries_via_get=False,
+            subscription_protocols=[GRAPHQL_TRANSPORT_WS_PROTOCOL],
+            connection_init_wait_timeout=_INIT_WAIT,
+            max_subscriptions_per_connection=_OPERATIONS_MAX,
+        )
+        self.authenticate = authenticate
+        self.clock = clock
+        self._new_context = new_context
+        self._page_token = page_token
+
+    async def run(self, request: Request | WebSocket, *args: Any, **kwargs: Any) -> Any:
+        """Serve a request, or the page to a browser that asks for one."""
+        if isinstance(request, Request) and request.method == "GET":
+            if graphiql.wants_page(request):
+                return graphiql.page(self._page_token(request))
+            return self._answer(405, "METHOD_NOT_ALLOWED", "send a POST", {"Allow": "POST"})
+        try:
+            return await super().run(request, *args, **kwargs)
+        except Unauthenticated as refused:
+            challenge = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
+            return self._answer(401, refused.code, str(refused), challenge)
+        except HTTPException as wrong:
+            return self._answer(wrong.status_code, "BAD_REQUEST", wrong.reason, {})
+
+    async def get_context(
+        self,
+        request: Request | WebSocket,
+        response: Response | WebSocket,  # noqa: ARG002
+    ) -> Context:
+        """Make the context of an operation, or of a socket that has yet to authenticate."""
+        if isinstance(request, WebSocket):
+            return self._new_context(None)
+        return self._new_context(await self.authenticate(request.headers.get("authorization")))
+
+    async def execute_single(  # type: ignore[override]  # always called by keyword
+        self, *, context: Context, request_data: GraphQLRequestData, **_: Any
+    ) -> ExecutionResult:
+        """Execute a query or mutation; subscriptions have the WebSocket."""
+        try:
+            return await self.schema.execute(
+                request_data.query,
+                variable_values=request_data.variables,
+                context_value=context,
+                operation_name=request_data.operation_name,
+                allowed_operation_types={OperationType.QUERY, OperationType.MUTATION},
+            )
+        except MissingQueryError:
+            raise HTTPException(400, "The body must be a JSON object with a query") from None
+        except CannotGetOperationTypeError as error:
+            raise HTTPException(400, error.as_http_error_reason()) from None
+        except InvalidOperationTypeError:
+            raise HTTPException(400, "Subscriptions are served over a WebSocket") from None
+
+    def encode_json(self, data: object) -> bytes:
+        """Encode a response."""
+        return orjson.dumps(data)
+
+    def decode_json(self, data: str | bytes) -> object:
+        """Decode a request; orjson takes neither NaN nor nesting without end."""
+        return orjson.loads(data)
+
+    def parse_json(self, data: str | bytes) -> Any:
+        """Decode a body, which must be an object."""
+        parsed = super().parse_json(data)
+        if not isinstance(parsed, dict):
+            raise HTTPException(400, "The body must be a JSON object with a query")
+        return parsed
+
+    def _answer(self, status: int, code: str, message: str, headers: Mapping[str, str]) -> Response:
+        error = {"message": message, "extensions": {"code": code}}
+        return Response(
+            self.encode_json({"errors": [error]}),
+            status,
+            headers=dict(headers),
+            media_type="application/json",
+        )

@@ -1,0 +1,156 @@
+"""Settings are read from variables and options, and errors name what is wrong and the remedy."""
+
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from gateway.config import ConfigError, Settings, check, describe, from_environment, with_options
+from tests.gateway.conftest import Command
+from trading.ports import Environment
+
+GOOD = {
+    "ENVIRONMENT": ("paper", Environment.PAPER),
+    "HOST": ("::1", "::1"),
+    "PORT": ("8123", 8123),
+    "DATA": ("elsewhere/data", Path("elsewhere/data")),
+    "QUOTES": ("quotes.csv", "quotes.csv"),
+    "SPEED": ("2.5", Decimal("2.5")),
+    "SEED": ("7", 7),
+    "FAULTS": ("faults.json", Path("faults.json")),
+    "LOG_LEVEL": ("debug", "DEBUG"),
+}
+BAD = {
+    "ENVIRONMENT": ["production", "", "SIM"],
+    "HOST": ["example.com", "", "127.0.0.1:80", "256.0.0.1"],
+    "PORT": ["0", "65536", "-1", "http", "", "8000.0", "٨٠٠٠"],
+    "DATA": [""],
+    "QUOTES": [""],
+    "SPEED": ["-1", "fast", "", "NaN", "Infinity", "sNaN"],
+    "SEED": ["-1", "one", "1.5", ""],
+    "FAULTS": [""],
+    "LOG_LEVEL": ["LOUD", "", "NOTSET"],
+}
+
+
+def named(variables: dict[str, str]) -> dict[str, str]:
+    return {f"DRAWBRIDGE_{name}": text for name, text in variables.items()}
+
+
+def test_the_table_here_has_every_setting() -> None:
+    assert {name.lower() for name in GOOD} == set(Settings.__slots__) == {n.lower() for n in BAD}
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_a_variable_sets_its_setting_and_no_other(name: str) -> None:
+    text, value = GOOD[name]
+    settings = from_environment(named({name: text}))
+
+    changed = {each for each in Settings.__slots__ if getattr(settings, each) == value}
+    assert getattr(settings, name.lower()) == value
+    assert settings != Settings()
+    assert with_options(Settings(), {name.lower(): text}) == settings
+    assert changed == {name.lower()}
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [(n, text) for n, texts in BAD.items() for text in texts]
+)
+def test_a_bad_value_is_refused_by_the_name_of_its_variable(name: str, text: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        from_environment(named({name: text}))
+
+    words = str(refused.value)
+    assert words.startswith(f"DRAWBRIDGE_{name}={text!r}: ")
+    assert "say " in words
+
+
+def test_a_bad_option_is_refused_by_its_name() -> None:
+    with pytest.raises(ConfigError, match=r"^--log-level LOUD: say one of DEBUG, INFO"):
+        with_options(Settings(), {"log_level": "LOUD"})
+
+
+def test_all_that_is_wrong_is_told_at_once() -> None:
+    with pytest.raises(ConfigError) as refused:
+        from_environment(named({"PORT": "x", "SPEED": "y", "COLOR": "red"}))
+
+    assert len(str(refused.value).splitlines()) == 3
+
+
+def test_an_unknown_variable_is_refused_with_what_was_probably_meant() -> None:
+    with pytest.raises(
+        ConfigError, match="DRAWBRIDGE_PROT is not a setting; did you mean"
+    ) as wrong:
+        from_environment({"DRAWBRIDGE_PROT": "8000"})
+
+    assert str(wrong.value).endswith("did you mean DRAWBRIDGE_PORT?")
+
+
+def test_an_unknown_variable_like_no_other_is_answered_with_all_there_are() -> None:
+    with pytest.raises(ConfigError) as wrong:
+        from_environment({"DRAWBRIDGE_XYZZY": "1"})
+
+    assert all(f"DRAWBRIDGE_{name}" in str(wrong.value) for name in GOOD)
+
+
+def test_variables_of_others_and_of_tests_are_left_alone() -> None:
+    assert from_environment({"PORT": "x", "DRAWBRIDGE_TEST_PORT": "x"}) == Settings()
+
+
+def test_an_option_overrides_its_variable() -> None:
+    settings = from_environment(named({"PORT": "8123", "SEED": "5"}))
+
+    overridden = with_options(settings, {"port": "9000", "seed": None})
+    assert (overridden.port, overridden.seed) == (9000, 5)
+
+
+def test_the_greatest_speed_can_be_said_in_a_word() -> None:
+    assert with_options(Settings(), {"speed": "max"}).speed == 0
+
+
+@pytest.mark.parametrize(
+    ("variables", "words"),
+    [
+        ({"ENVIRONMENT": "live"}, "DRAWBRIDGE_ENVIRONMENT=live: .* set it to sim"),
+        ({"ENVIRONMENT": "paper"}, "DRAWBRIDGE_ENVIRONMENT=paper: .* set it to sim"),
+        ({"HOST": "0.0.0.0"}, "DRAWBRIDGE_HOST=0.0.0.0: .* use 127.0.0.1"),
+        ({"QUOTES": "absent.csv"}, "DRAWBRIDGE_QUOTES=absent.csv: there is no such file; say"),
+        ({"FAULTS": "absent.json"}, "DRAWBRIDGE_FAULTS=absent.json: there is no such file"),
+    ],
+)
+def test_what_cannot_work_together_is_refused(variables: dict[str, str], words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        check(from_environment(named(variables)))
+
+
+def test_what_is_described_would_give_the_same_settings() -> None:
+    settings = from_environment(named({name: text for name, (text, _) in GOOD.items()}))
+
+    described = dict(line.split("=", 1) for line in describe(settings).splitlines())
+    assert from_environment(described) == settings
+
+
+def test_check_config_shows_what_would_run(command: Command) -> None:
+    ran = command("check-config", "--port", "8124", port="8123", seed="5")
+
+    assert (ran.status, ran.err) == (0, "")
+    lines = ran.out.splitlines()
+    assert "DRAWBRIDGE_PORT=8124" in lines
+    assert "DRAWBRIDGE_SEED=5" in lines
+    assert "DRAWBRIDGE_HOST=127.0.0.1" in lines
+
+
+def test_check_config_refuses_what_serve_would(command: Command) -> None:
+    assert "DRAWBRIDGE_HOST=0.0.0.0" in command("check-config", host="0.0.0.0").refused()
+    assert "DRAWBRIDGE_PORT='x'" in command("check-config", port="x").refused()
+    assert "--speed slow" in command("check-config", "--speed", "slow").refused()
+
+
+@pytest.mark.parametrize("name", ["sdl", "check-config", "token", "migrate"])
+def test_only_migrate_and_serve_make_a_data_directory(
+    command: Command, name: str, tmp_path: Path
+) -> None:
+    role = ("--role", "trader") if name == "token" else ()
+    command(name, *role, data=str(tmp_path / "data"))
+
+    assert (tmp_path / "data").exists() == (name == "migrate")
