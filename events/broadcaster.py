@@ -1,4 +1,4 @@
-"""The seam between the bus and this process: three subscriptions, and bounded inboxes behind them.
+"""The seam between the bus and this process: four subscriptions, and bounded inboxes behind them.
 
 `broadcaster` has queues without bound, a race between the first two subscribers of a channel, and
 a listener whose death nobody hears of. So it gets one message at a time, one subscriber for each
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 
 from broadcaster import Broadcast, BroadcastBackend, Event
@@ -19,6 +19,7 @@ from events.codec import (
     Message,
     QuoteFrame,
     ReportBatch,
+    Ring,
     StateChanges,
     Unreadable,
     decode,
@@ -107,9 +108,14 @@ class News:
     missed, and streams look for themselves.
     """
 
-    def __init__(self, bus: Handoff, clock: Clock) -> None:
-        """Listen to this bus, once `run` runs."""
-        self._bus, self._clock = bus, clock
+    def __init__(
+        self, bus: Handoff, clock: Clock, on_ring: Callable[[Ring], None] = lambda _: None
+    ) -> None:
+        """Listen to this bus, once `run` runs; a doorbell that another process rings is passed on.
+
+        In a process without others nobody rings.
+        """
+        self._bus, self._clock, self._on_ring = bus, clock, on_ring
         self._reports: Subscribers[AccountID, ReportInbox] = Subscribers()
         self._watches: Subscribers[AccountID, Watch] = Subscribers()
         self._states: Subscribers[AccountID, StateInbox] = Subscribers()
@@ -156,6 +162,8 @@ class News:
                     self._hear_quote(quote)
             case StateChanges():
                 self.hear_states(message.changes)
+            case Ring():
+                self._on_ring(message)
 
     def hear_heads(self, heads: Collection[tuple[AccountID, int]]) -> None:
         """Deal out how far the accounts are."""

@@ -5,10 +5,12 @@ Every message is an object with `v`, the version, and `kind`, which is also its 
     {"v": 1, "kind": "reports", "account_id": "…", "reports": [{"type": "ExecutionReport", …}, …]}
     {"v": 1, "kind": "quotes",  "quotes": [{"symbol": "AAPL@XNAS", "bid": "189.99", …}, …]}
     {"v": 1, "kind": "states",  "changes": [{"account_id": "…", "state": "HALTED", …}, …]}
+    {"v": 1, "kind": "rings",   "accounts": ["…", …], "brokers": ["paper", …]}
 
 - `reports` carries what one commit recorded of one account: reports with consecutive `seq`, of
   the `type` ExecutionReport(35=8) or OrderCancelReject(35=9). `quotes` is a conflated frame: the
-  newest quote of each symbol in it. `states` carries changes of trading state.
+  newest quote of each symbol in it. `states` carries changes of trading state. `rings` passes
+  between our own processes: look into the outbox of these accounts, the ledger of these brokers.
 - The members of an item are the attributes of the class of that name in `trading`.
 - Decimals are strings of plain digits, never numbers. Instants are UTC nanoseconds and sequence
   numbers are counts, both integers of up to 64 bits: beyond what a double holds. Enum members are
@@ -38,6 +40,8 @@ from trading.quote import Quote
 
 VERSION = 1
 
+_INTEGERS = 1 << 63
+
 
 @unique
 class Channel(StrEnum):
@@ -46,6 +50,7 @@ class Channel(StrEnum):
     REPORTS = "reports"
     QUOTES = "quotes"
     STATES = "states"
+    RINGS = "rings"
 
 
 class Unreadable(ValueError):
@@ -92,7 +97,16 @@ class StateChanges:
     changes: tuple[TradingStateChange, ...]
 
 
-type Message = ReportBatch | QuoteFrame | StateChanges
+@dataclass(frozen=True, slots=True)
+class Ring:
+    """A doorbell: these accounts have new reports, the sessions of these brokers new commands."""
+
+    channel: ClassVar[Channel] = Channel.RINGS
+    accounts: tuple[AccountID, ...] = ()
+    brokers: tuple[str, ...] = ()
+
+
+type Message = ReportBatch | QuoteFrame | StateChanges | Ring
 
 
 def encode(message: Message) -> bytes:
@@ -109,6 +123,8 @@ def _body(message: Message) -> dict[str, object]:
             return {"quotes": quotes}
         case StateChanges(changes):
             return {"changes": changes}
+        case Ring(accounts, brokers):
+            return {"accounts": accounts, "brokers": brokers}
 
 
 def decode(data: bytes | str) -> Message:
@@ -135,6 +151,9 @@ def _message(message: Mapping[str, object]) -> Message:
             return QuoteFrame(tuple(_items(message, "quotes", _quote)))
         case Channel.STATES:
             return StateChanges(tuple(_items(message, "changes", _state_change)))
+        case Channel.RINGS:
+            accounts = tuple(map(AccountID, _items(message, "accounts", _text_of)))
+            return Ring(accounts, tuple(_items(message, "brokers", _text_of)))
         case _:
             raise Unreadable(f"kind is {kind!r}, which is none of {', '.join(Channel)}")
 
@@ -238,6 +257,8 @@ def _text_of(value: object, path: str) -> str:
 def _integer(value: object, path: str) -> int:
     if not isinstance(value, int) or isinstance(value, bool):
         raise Unreadable(f"{path} is not an integer")
+    if not -_INTEGERS <= value < _INTEGERS:
+        raise Unreadable(f"{path} has more than 64 bits")
     return value
 
 

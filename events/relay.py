@@ -61,11 +61,15 @@ class Outbox(Protocol):
         """Mark rows as published."""
 
 
+class BusUnavailable(Exception):
+    """The bus did not take a message, or did not say so in time: it may come twice."""
+
+
 class Bus(Protocol):
     """What carries messages to every process, or to this one alone."""
 
     async def publish(self, channel: Channel, message: bytes) -> None:
-        """Hand a message over. Raises whatever the bus does when it cannot take it."""
+        """Hand a message over, within bounds of time. Raises BusUnavailable."""
 
 
 class Relay:
@@ -92,6 +96,9 @@ class Relay:
         self._states.extend(changes)
         self._rung.set()
 
+    def ring_session(self, broker: str) -> None:
+        """Do nothing: in a process without others, whoever queues a command owns the session."""
+
     async def run(self) -> None:
         """Relay until canceled."""
         async with asyncio.TaskGroup() as tasks:
@@ -112,11 +119,14 @@ class Relay:
             try:
                 await self._drain()
                 pause_s = PAUSE_MIN_S
+                continue
+            except BusUnavailable as error:
+                logger.warning("publishing waits %.1f s: %s", pause_s, error)
             except Exception:
                 logger.exception("publishing failed, next try in %.1f s", pause_s)
-                await self._clock.sleep(pause_s)
-                pause_s = min(2 * pause_s, PAUSE_MAX_S)
-                self._rung.set()
+            await self._clock.sleep(pause_s)
+            pause_s = min(2 * pause_s, PAUSE_MAX_S)
+            self._rung.set()
 
     async def _drain(self) -> None:
         await self._publish_states()
@@ -136,13 +146,30 @@ class Relay:
         pending = await self._outbox.pending(limit)
         rows = [row for row in pending if row.id not in self._unmarked]
         log = await self._read(rows)
-        for row in rows:
-            if (message := _message(row, log)) is not None:
-                await self._bus.publish(Channel.REPORTS, message)
-            self._unmarked.add(row.id)
+        await self._send(rows, log)
         if self._is_time_to_mark or len(self._unmarked) >= ROWS_PER_ROUND:
             await self._mark()
         return len(pending) == limit
+
+    async def _send(self, rows: Sequence[OutboxRow], log: _Log) -> None:
+        """Publish accounts side by side, each one's rows in order as far as the bus takes them.
+
+        Side by side, because a bus that confirms takes a millisecond to do so. In order, because a
+        row that went out before the one that failed would come too early.
+        """
+        lines: dict[AccountID, list[OutboxRow]] = {}
+        for row in rows:
+            lines.setdefault(row.account_id, []).append(row)
+        sending = [self._send_line(line, log) for line in lines.values()]
+        for failure in await asyncio.gather(*sending, return_exceptions=True):
+            if failure is not None:
+                raise failure
+
+    async def _send_line(self, line: Sequence[OutboxRow], log: _Log) -> None:
+        for row in line:
+            if (message := _message(row, log)) is not None:
+                await self._bus.publish(Channel.REPORTS, message)
+            self._unmarked.add(row.id)
 
     async def _mark(self) -> None:
         self._is_time_to_mark = False

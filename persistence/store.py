@@ -59,10 +59,25 @@ _OPEN_ORDERS = (
 _CURSOR = sa.select(tables.stream_cursors.c.position).where(
     tables.stream_cursors.c.broker == sa.bindparam("broker")
 )
+_CHANGED_SINCE = (
+    sa.select(tables.trading_state_changes.c.id)
+    .where(
+        tables.trading_state_changes.c.changed_at > tables.approval_requests.c.requested_at,
+        sa.or_(
+            tables.trading_state_changes.c.account_id == tables.approval_requests.c.account_id,
+            sa.and_(
+                tables.approval_requests.c.account_id.is_(None),
+                tables.trading_state_changes.c.tenant_id == tables.approval_requests.c.tenant_id,
+            ),
+        ),
+    )
+    .exists()
+)
 _REQUEST = APPROVAL_REQUESTS.select().where(
     tables.approval_requests.c.id == sa.bindparam("id"),
     tables.approval_requests.c.approved_by.is_(None),
     tables.approval_requests.c.expires_at > sa.bindparam("now"),
+    sa.not_(_CHANGED_SINCE),
 )
 
 
@@ -124,7 +139,7 @@ class SqlStore:
         return rows[0].position if rows else None
 
     async def approval_request(self, request_id: str) -> ApprovalRequest | None:
-        """Return a request to loosen a trading state that is neither approved nor expired."""
+        """Return a request to loosen that is not approved, expired or overtaken by a change."""
         rows = await self._rows(_REQUEST, id=request_id, now=self._clock.now())
         return APPROVAL_REQUESTS.item(rows[0]) if rows else None
 

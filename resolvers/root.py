@@ -21,6 +21,7 @@ from graphql import (
 from strawberry.extensions import SchemaExtension
 from strawberry.printer import print_schema
 from strawberry.schema.config import StrawberryConfig
+from strawberry.schema.exceptions import CannotGetOperationTypeError
 from strawberry.schema.schema_converter import GraphQLCoreConverter
 from strawberry.types import ExecutionContext
 
@@ -60,6 +61,9 @@ class Subscription(
     pass
 
 
+_UNCLEAR = CannotGetOperationTypeError(None)
+
+
 class Admission(SchemaExtension):
     """Parses and validates, from a cache, and refuses what the caller may not do."""
 
@@ -77,10 +81,23 @@ class Admission(SchemaExtension):
         if context.graphql_document is not None and not context.pre_execution_errors:
             principal = getattr(context.context, "principal", None)
             errors = _of(context).validated(context.graphql_document, context.validation_rules)
-            context.pre_execution_errors = list(errors) or refusals(
-                _of(context).needed(context.graphql_document, context.operation_name), principal
+            context.pre_execution_errors = (
+                list(errors)
+                or _ambiguity(context)
+                or refusals(
+                    _of(context).needed(context.graphql_document, context.operation_name), principal
+                )
             )
         yield
+
+
+def _ambiguity(context: ExecutionContext) -> list[GraphQLError]:
+    """Refuse to choose among operations: Strawberry would run the first, whatever was meant."""
+    document = context.graphql_document
+    named = context._provided_operation_name is not None  # noqa: SLF001 - it has no public name
+    if document is None or named or get_operation_ast(document) is not None:
+        return []
+    return [GraphQLError("say by operationName which operation to run", original_error=_UNCLEAR)]
 
 
 def _of(context: ExecutionContext) -> "Schema":

@@ -159,7 +159,6 @@ class Command:
     sent_at: int | None = None
     terms: Replacement | None = None
     evidence: str | None = None
-    traceparent: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -75,17 +75,17 @@ class ControlDesk:
     ) -> TradingStateResult:
         """Loosen as another person has asked. Raises NotFound, and Forbidden to the requester."""
         _authorize(principal)
-        request = await self._store.approval_request(request_id)
-        at = self._clock.now()
-        if request is None or request.tenant_id != principal.tenant_id or at >= request.expires_at:
-            raise NotFound(f"no request {request_id} awaits approval")
+        request = await self._awaiting(principal, request_id)
         if request.requested_by == principal.user_id:
             raise Forbidden("another person than the requester must approve")
         tenant = None if request.account_id else request.tenant_id
         accounts = await self._scope(principal, request.account_id, tenant)
         by = (request.requested_by, principal.user_id)
+        at = self._clock.now()
         async with self._store.transaction() as transaction:
             await transaction.lock(accounts)
+            # Asked once more, now that nobody can tighten: this must not undo a newer word.
+            await self._awaiting(principal, request_id)
             books = await transaction.load(Wants(accounts=frozenset(accounts)))
             terms = (request.state, request.reason)
             changes = _change(books, accounts, terms, by, at)
@@ -93,6 +93,13 @@ class ControlDesk:
             await transaction.save(books)
         self._announce(books)
         return TradingStateSet(changes)
+
+    async def _awaiting(self, principal: Principal, request_id: str) -> ApprovalRequest:
+        request = await self._store.approval_request(request_id)
+        overdue = request is not None and self._clock.now() >= request.expires_at
+        if request is None or overdue or request.tenant_id != principal.tenant_id:
+            raise NotFound(f"no request {request_id} awaits approval: ask anew")
+        return request
 
     async def _scope(
         self, principal: Principal, account_id: AccountID | None, tenant_id: str | None

@@ -58,7 +58,10 @@ class Store(Protocol):
         """Return the place in a broker's stream up to which everything is recorded."""
 
     async def approval_request(self, request_id: str) -> ApprovalRequest | None:
-        """Return a request to loosen a trading state that is neither approved nor expired."""
+        """Return a request to loosen that is not approved, expired or overtaken.
+
+        One is overtaken when a trading state that it was about has changed since.
+        """
 
 
 class ReferencePrices(Protocol):

@@ -78,7 +78,6 @@ commands = sa.Table(
     optional("terms_stop_px", Exact()),
     optional("terms_reserve_px", Exact()),
     optional("evidence", TEXT),
-    optional("traceparent", TEXT),
     sa.Index("ix_commands_order", "order_id"),
     sa.CheckConstraint("attempt >= 0", name="attempt"),
 )

@@ -9,13 +9,15 @@ from decimal import Decimal
 
 from events.broadcaster import Handoff
 from events.codec import Channel
+from events.relay import BusUnavailable
 from trading.account import Account, Position, TradingState
 from trading.control import TradingStateChange
 from trading.execution import ExecType, ExecutionReport, Origin, Report
 from trading.ids import AccountID, ClOrdID, ExecID, InstrumentID, OrderID, TenantID, UserID
 from trading.order import OrdStatus, OrdType, Side, TimeInForce
+from trading.ports import Clock
 from trading.quote import Quote
-from trading.store import Page, StoreUnavailable
+from trading.store import Page, StoreUnavailable, shard_of
 
 ONE, OTHER = AccountID("one"), AccountID("other")
 AAPL, MSFT = InstrumentID("AAPL@XNAS"), InstrumentID("MSFT@XNAS")
@@ -174,9 +176,10 @@ class FakeStore:
         if self.is_down:
             raise StoreUnavailable("down")
 
-    async def pending(self, limit: int) -> Sequence[Row]:
+    async def pending(self, limit: int, shards: Collection[int] | None = None) -> Sequence[Row]:
         self._answer("pending")
-        return self.rows[:limit]
+        rows = [row for row in self.rows if shards is None or shard_of(row.account_id) in shards]
+        return rows[:limit]
 
     async def published(self, ids: Collection[int]) -> None:
         self.marks += 1
@@ -206,6 +209,43 @@ class FakeStore:
         return [each for each in self.changes if each.id > after_id]
 
 
+class FakeLeases:
+    """Leases on the clock of a test; they can be down, and count how often they were given up."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._leases: dict[str, tuple[int, int]] = {}
+        self.is_down = False
+        self.released = 0
+
+    def _answer(self) -> int:
+        if self.is_down:
+            raise StoreUnavailable("down")
+        return self._clock.monotonic()
+
+    async def acquire(self, name: str, holder: str, ttl_s: float) -> int | None:
+        del holder
+        now = self._answer()
+        epoch, until = self._leases.get(name, (0, 0))
+        if now < until:
+            return None
+        self._leases[name] = epoch + 1, now + int(ttl_s * 1_000_000_000)
+        return epoch + 1
+
+    async def renew(self, name: str, epoch: int, ttl_s: float) -> bool:
+        now = self._answer()
+        if self._leases[name][0] != epoch:
+            return False
+        self._leases[name] = epoch, now + int(ttl_s * 1_000_000_000)
+        return True
+
+    async def release(self, name: str, epoch: int) -> None:
+        self._answer()
+        if self._leases[name][0] == epoch:
+            self._leases[name] = epoch, 0
+            self.released += 1
+
+
 class FaultyBus:
     """Between the relay and the process: delivers, drops, repeats, holds back or refuses."""
 
@@ -217,7 +257,7 @@ class FaultyBus:
 
     async def publish(self, channel: Channel, message: bytes) -> None:
         if self.fate == "refuse":
-            raise ConnectionError("refused")
+            raise BusUnavailable("refused")
         self.sent.append((channel, message))
         if self.fate == "hold":
             self._held.append((channel, message))

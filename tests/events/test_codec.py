@@ -139,7 +139,10 @@ def test_a_missing_member_is_named() -> None:
         ("[]", "the message is not an object"),
         ("{}", "v is None"),
         ('{"v":2}', "v is 2, and this reader knows 1"),
-        ('{"v":1,"kind":"weather"}', "kind is 'weather', which is none of reports, quotes, states"),
+        (
+            '{"v":1,"kind":"weather"}',
+            "kind is 'weather', which is none of reports, quotes, states, rings",
+        ),
         ('{"v":1,"kind":"quotes","quotes":{}}', "quotes is not a list"),
         ('{"v":1,"kind":"quotes","quotes":[1]}', r"quotes\[0\] is not an object"),
         ('{"v":1,"kind":"reports","reports":[]}', "account_id is not a string"),

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from events import relay as relay_module
 from events.broadcaster import Handoff
 from events.codec import Channel, ReportBatch, StateChanges, decode
-from events.relay import ROWS_PER_ROUND, Relay
+from events.relay import ROWS_PER_ROUND, BusUnavailable, Relay
 from tests.events.fakes import (
     ONE,
     OTHER,
@@ -126,6 +126,48 @@ async def test_a_bus_that_refuses_is_tried_again_from_the_same_row() -> None:
         bench.bus.fate = "drop"
         await bench.clock.advance(6)
         assert bench.sent(ONE) == [1, 2]
+        assert bench.store.rows == []
+
+
+async def test_accounts_are_published_side_by_side_and_each_in_order() -> None:
+    async with running() as bench:
+        publish, answers = bench.bus.publish, asyncio.Event()
+
+        async def slowly(channel: Channel, message: bytes) -> None:
+            await publish(channel, message)
+            await answers.wait()
+
+        bench.bus.publish = slowly  # type: ignore[method-assign]
+        for account_id in (ONE, ONE, OTHER, OTHER):
+            bench.store.commit(1, account_id)
+        bench.relay.ring({ONE})
+        await settle()
+        assert (bench.sent(ONE), bench.sent(OTHER)) == ([1], [1])
+        answers.set()
+        await settle()
+        assert (bench.sent(ONE), bench.sent(OTHER)) == ([1, 2], [1, 2])
+
+
+async def test_what_follows_a_failure_waits_for_it_and_other_accounts_do_not() -> None:
+    async with running() as bench:
+        publish, fail = bench.bus.publish, True
+
+        async def refuse_one(channel: Channel, message: bytes) -> None:
+            batch = decode(message)
+            assert isinstance(batch, ReportBatch)
+            if fail and batch.account_id == ONE:
+                raise BusUnavailable("refused")
+            await publish(channel, message)
+
+        bench.bus.publish = refuse_one  # type: ignore[method-assign]
+        for account_id in (ONE, OTHER, ONE, OTHER):
+            bench.store.commit(1, account_id)
+        bench.relay.ring({ONE})
+        await bench.clock.advance(1)
+        assert (bench.sent(ONE), bench.sent(OTHER)) == ([], [1, 2])
+        fail = False
+        await bench.clock.advance(6)
+        assert (bench.sent(ONE), bench.sent(OTHER)) == ([1, 2], [1, 2])
         assert bench.store.rows == []
 
 

@@ -62,6 +62,14 @@ async def test_no_way_leads_around_a_policy(ask: Ask, world: World, query: str) 
     assert world.reads.calls == []
 
 
+async def test_of_several_operations_none_is_run_without_its_name(ask: Ask) -> None:
+    result = await ask("query A { viewer { name } } query B { viewer { role } }")
+
+    assert result["data"] is None
+    assert codes(result) == ["OPERATION_RESOLUTION_FAILURE"]
+    assert "operationName" in result["errors"][0]["message"]
+
+
 async def test_an_operation_answers_for_itself_alone(ask: Ask) -> None:
     query = '{ viewer { name } } query B { order(id: "o1") { id } }'.replace("{", "query A {", 1)
 

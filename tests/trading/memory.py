@@ -206,7 +206,15 @@ class MemoryStore:
 
     async def approval_request(self, request_id: str) -> ApprovalRequest | None:
         request = self.state.requests.get(request_id)
-        return None if request is None or request.approved_by else request
+        if request is None or request.approved_by:
+            return None
+        since = [c for c in self.state.changes if c.changed_at > request.requested_at]
+        overtaken = any(
+            c.account_id == request.account_id
+            or (request.account_id is None and c.tenant_id == request.tenant_id)
+            for c in since
+        )
+        return None if overtaken else request
 
     # --- the query side --------------------------------------------------------------------------
 

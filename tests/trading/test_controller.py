@@ -91,6 +91,21 @@ async def test_an_approval_is_good_once() -> None:
     assert state(house) is HALTED
 
 
+@pytest.mark.parametrize("scope", [{"account_id": ACCOUNT}, {"tenant_id": TENANT}])
+async def test_an_approval_does_not_undo_a_newer_word(scope: dict[str, Any]) -> None:
+    house = House()
+    await house.control.set_trading_state(OFFICER, command(REDUCING, **scope))
+    asked = await house.control.set_trading_state(OFFICER, command(ACTIVE, **scope))
+    assert isinstance(asked, ApprovalRequired)
+    await house.clock.advance(1)
+    await house.control.set_trading_state(SECOND, command(HALTED))
+
+    with pytest.raises(NotFound, match="ask anew"):
+        await house.control.approve_trading_state(SECOND, asked.request.id)
+
+    assert state(house) is HALTED
+
+
 async def test_a_request_does_not_wait_for_ever() -> None:
     house = House(account(trading_state=HALTED))
     answer = await house.control.set_trading_state(OFFICER, command(ACTIVE))

@@ -349,7 +349,6 @@ def _commands() -> None:
         sa.Column("terms_stop_px", _EXACT, nullable=True),
         sa.Column("terms_reserve_px", _EXACT, nullable=True),
         sa.Column("evidence", sa.Text(), nullable=True),
-        sa.Column("traceparent", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("wire_id", name="pk_commands"),
         sa.CheckConstraint("attempt >= 0", name=op.f("ck_commands_attempt")),
         sa.ForeignKeyConstraint(["account_id"], ["accounts.id"], name="fk_commands_account_id"),
