@@ -30,7 +30,7 @@ def test_help_names_every_command(command: Command) -> None:
 
     assert ran.status == 0
     for name in ("serve", "token", "account", "migrate", "sdl", "check-config"):
-        assert f"\n    {name} " in ran.out
+        assert f"\n    {name}" in ran.out
 
 
 def test_without_a_command_the_usage_is_shown(command: Command) -> None:
