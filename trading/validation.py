@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterator
 from decimal import Decimal
 
@@ -33,7 +34,15 @@ def state_errors(command: SetTradingState) -> tuple[InputError, ...]:
         return (_error("reason", "REQUIRED", "say why the trading state changes"),)
     if len(command.reason) > _REASON_MAX:
         return (_error("reason", "TOO_LONG", f"use at most {_REASON_MAX} characters"),)
+    if not all(map(_is_writable, command.reason)):
+        message = "reason has control characters, or half a surrogate pair: leave them out"
+        return (_error("reason", "MALFORMED", message),)
     return ()
+
+
+def _is_writable(character: str) -> bool:
+    # No database and no encoding takes a lone surrogate, and PostgreSQL no NUL.
+    return character in "\t\n" or unicodedata.category(character) not in {"Cc", "Cs"}
 
 
 def _errors(command: OrderCommand) -> Iterator[InputError]:
@@ -89,6 +98,10 @@ def _replace_errors(command: ReplaceOrder) -> Iterator[InputError]:
 def _target_errors(target: OrderTarget) -> Iterator[InputError]:
     if (target.orig_cl_ord_id is None) == (target.order_id is None):
         yield _error("target", "REQUIRED", "say either origClOrdId or orderId")
+    if target.orig_cl_ord_id is not None:
+        yield from _id_errors("target.origClOrdId", target.orig_cl_ord_id)
+    if target.order_id is not None:
+        yield from _id_errors("target.orderId", target.order_id)
 
 
 def _positive(field: str, value: Decimal) -> Iterator[InputError]:
@@ -108,4 +121,4 @@ def _id_errors(field: str, value: str) -> Iterator[InputError]:
 
 
 def _error(field: str, code: str, message: str) -> InputError:
-    return InputError(path=("input", field), code=code, message=message)
+    return InputError(path=("input", *field.split(".")), code=code, message=message)

@@ -68,6 +68,11 @@ def test_a_sound_command_has_no_errors(command: OrderCommand) -> None:
             [("target", "REQUIRED")],
         ),
         (
+            cancel(target=OrderTarget(orig_cl_ord_id=ClOrdID("\ud800"))),
+            [("origClOrdId", "MALFORMED")],
+        ),
+        (cancel(target=OrderTarget(order_id=OrderID("o\0"))), [("orderId", "MALFORMED")]),
+        (
             CancelAllOrders(account_id=ACCOUNT, cl_ord_id=ClOrdID("m"), symbol=""),
             [("symbol", "REQUIRED")],
         ),
@@ -79,11 +84,31 @@ def test_each_error_is_found_at_its_place(
     assert found(command) == errors
 
 
-@pytest.mark.parametrize(("reason", "code"), [(" ", "REQUIRED"), ("x" * 501, "TOO_LONG")])
+def test_the_id_of_a_target_is_named_with_its_whole_path() -> None:
+    [error] = input_errors(cancel(target=OrderTarget(order_id=OrderID("\ud800"))))
+
+    assert error.path == ("input", "target", "orderId")
+
+
+@pytest.mark.parametrize(
+    ("reason", "code"),
+    [
+        (" ", "REQUIRED"),
+        ("x" * 501, "TOO_LONG"),
+        ("half of \ud83d", "MALFORMED"),
+        ("ends\0here", "MALFORMED"),
+    ],
+)
 def test_a_change_of_state_needs_a_reason(reason: str, code: str) -> None:
     command = SetTradingState(state=TradingState.HALTED, reason=reason)
 
     assert [each.code for each in state_errors(command)] == [code]
+
+
+def test_a_reason_may_have_lines_and_any_script() -> None:
+    reason = "Größe\n\t\N{IDEOGRAPHIC SPACE}\N{WOMAN}\N{ZERO WIDTH JOINER}\N{ROCKET}"
+
+    assert state_errors(SetTradingState(state=TradingState.HALTED, reason=reason)) == ()
 
 
 def test_a_body_is_compared_as_parsed() -> None:
