@@ -14,6 +14,9 @@ from typing import Protocol, runtime_checkable
 
 from brokers.faults import FaultScript
 from brokers.paper.broker import PaperBroker
+from brokers.paper.client import Address
+from brokers.paper.remote import RemotePaperBroker
+from brokers.paper.venue import JOURNAL, Venue
 from trading.instrument import Catalogue
 from trading.ports import Broker, Clock, Environment, MarketClock
 from trading.quote import Quote
@@ -25,7 +28,8 @@ GROUP = "drawbridge.brokers"
 class Surroundings:
     """All that an adapter may ask of the process. `directory` is where it keeps its own files.
 
-    `seed` and `faults` are for simulators; `latency_ms` is their range in milliseconds.
+    `seed` and `faults` are for simulators; `latency_ms` is their range in milliseconds. `exchange`
+    is where the paper exchange listens, if it is a process of its own.
     """
 
     environment: Environment
@@ -36,6 +40,7 @@ class Surroundings:
     seed: int = 0
     latency_ms: tuple[int, int] = (0, 0)
     faults: FaultScript = field(default_factory=FaultScript)
+    exchange: Address | None = None
 
 
 type Factory = Callable[[Surroundings], Broker]
@@ -69,12 +74,20 @@ def open_broker(name: str, surroundings: Surroundings) -> Broker:
 
 
 def _paper(surroundings: Surroundings) -> Broker:
+    if surroundings.exchange is not None:
+        return RemotePaperBroker(
+            address=surroundings.exchange,
+            environment=surroundings.environment,
+            clock=surroundings.clock,
+        )
     if surroundings.environment is not Environment.SIM:
         raise ValueError(
-            f"the paper exchange belongs to the environment sim, not {surroundings.environment}"
+            "the paper exchange in this process belongs to the environment sim, not"
+            f" {surroundings.environment}"
         )
-    return PaperBroker(
-        journal=surroundings.directory / "paper.journal",
+    venue = Venue(
+        journal=surroundings.directory / JOURNAL,
+        environment=surroundings.environment,
         catalogue=surroundings.catalogue,
         clock=surroundings.clock,
         market=surroundings.market,
@@ -82,6 +95,7 @@ def _paper(surroundings: Surroundings) -> Broker:
         latency_ms=surroundings.latency_ms,
         faults=surroundings.faults,
     )
+    return PaperBroker(venue, surroundings.clock)
 
 
 _BUILT_IN: Mapping[str, Factory] = {"paper": _paper}

@@ -10,20 +10,23 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
-import json
 import logging
 import os
 from array import array
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
+import orjson
+
 from brokers.paper.codec import decode, encode
 from brokers.paper.messages import Entry
+from trading.ports import Environment
 
-_HEADER = {"journal": "paper exchange", "version": 1}
+_KIND, _VERSION = "paper exchange", 2
 _READ_LINES = 256
 
 logger = logging.getLogger(__name__)
@@ -33,16 +36,26 @@ class JournalError(Exception):
     """The journal cannot be used: the exchange must not start, or must stop."""
 
 
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """What a journal is marked with for good: the id of its exchange, and its environment."""
+
+    exchange: str
+    environment: Environment
+
+
 class Journal:
     """An open journal, locked against other processes until it is closed."""
 
-    def __init__(self, path: Path, restore: Callable[[Entry], None]) -> None:
-        """Open or begin a journal, and restore every entry of it.
+    def __init__(self, path: Path, restore: Callable[[Entry], None], stamp: Stamp) -> None:
+        """Open a journal and restore every entry of it, or begin one with this stamp.
 
-        Raises JournalError if another process has it, or if it is broken anywhere but in a torn
-        last line, which nobody was told of and which is cut off.
+        Raises JournalError if another process has it, if it belongs to another environment, or if
+        it is broken anywhere but in a torn last line, which nobody was told of and which is cut
+        off.
         """
         self._path = path
+        self.stamp = stamp
         self._fd = _open_locked(path)
         try:
             self._offsets = array("q")
@@ -158,7 +171,7 @@ class Journal:
                 end += len(line)
         os.ftruncate(self._fd, end)
         if end == 0:
-            end = _begin(self._path, self._fd)
+            end = _begin(self._path, self._fd, self.stamp)
         return end
 
     def _load_line(
@@ -166,7 +179,7 @@ class Journal:
     ) -> None:
         try:
             if number == 1:
-                _check_header(line)
+                self.stamp = _read_stamp(line, self.stamp.environment)
                 return
             entry = decode(line)
             restore(entry)
@@ -194,9 +207,10 @@ def _open_locked(path: Path) -> int:
     return fd
 
 
-def _begin(path: Path, fd: int) -> int:
+def _begin(path: Path, fd: int, stamp: Stamp) -> int:
     """Write the header of a new journal, and make its name durable too."""
-    header = json.dumps(_HEADER).encode() + b"\n"
+    marks = {"exchange": stamp.exchange, "environment": stamp.environment}
+    header = orjson.dumps({"journal": _KIND, "version": _VERSION, **marks}) + b"\n"
     _write(fd, header)
     folder = os.open(path.parent, os.O_RDONLY)
     try:
@@ -206,12 +220,18 @@ def _begin(path: Path, fd: int) -> int:
     return len(header)
 
 
-def _check_header(line: bytes) -> None:
-    match json.loads(line):
-        case {"journal": "paper exchange", "version": 1}:
-            pass
-        case {"journal": "paper exchange", "version": version}:
-            raise ValueError(f"written in version {version}, where this program reads version 1")
+def _read_stamp(line: bytes, environment: Environment) -> Stamp:
+    match orjson.loads(line):
+        case {"journal": "paper exchange", "version": 2, "exchange": str(exchange), **rest}:
+            if rest.get("environment") != environment:
+                raise ValueError(
+                    f"it belongs to the environment {rest.get('environment')}, not {environment}"
+                )
+            return Stamp(exchange, environment)
+        case {"journal": "paper exchange", "version": int(version)} if version != _VERSION:
+            raise ValueError(
+                f"written in version {version}, where this program reads version {_VERSION}"
+            )
         case _:
             raise ValueError("not the journal of a paper exchange")
 

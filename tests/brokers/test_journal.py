@@ -9,11 +9,12 @@ import pytest
 
 from brokers.paper import journal as journal_module
 from brokers.paper.exchange import Exchange
-from brokers.paper.journal import Journal, JournalError
+from brokers.paper.journal import Journal, JournalError, Stamp
 from brokers.paper.ledger import Ledger
 from brokers.paper.messages import Entry
-from tests.brokers.world import NOON, SlowDisk, cancel, catalogue, new, quote, said, settle
+from tests.brokers.world import NOON, STAMP, SlowDisk, cancel, catalogue, new, quote, said, settle
 from trading.order import Side
+from trading.ports import Environment
 
 
 @pytest.fixture
@@ -30,7 +31,7 @@ def entries(count: int) -> list[Entry]:
 
 
 async def written(path: Path, count: int) -> list[Entry]:
-    journal = Journal(path, lambda _: None)
+    journal = Journal(path, lambda _: None, STAMP)
     made = entries(count)
     for entry in made:
         journal.append(entry)
@@ -40,7 +41,7 @@ async def written(path: Path, count: int) -> list[Entry]:
 
 def restored(path: Path) -> list[Entry]:
     found: list[Entry] = []
-    journal = Journal(path, found.append)
+    journal = Journal(path, found.append, STAMP)
     asyncio.run(journal.close())
     return found
 
@@ -50,7 +51,7 @@ async def test_what_was_written_is_restored_in_order(tmp_path: Path) -> None:
     made = await written(path, 3)
 
     found: list[Entry] = []
-    journal = Journal(path, found.append)
+    journal = Journal(path, found.append, STAMP)
 
     assert found == made
     assert journal.last_number == made[-1].events[-1].number == 4
@@ -59,8 +60,17 @@ async def test_what_was_written_is_restored_in_order(tmp_path: Path) -> None:
     await journal.close()
 
 
+async def test_a_journal_keeps_the_id_of_its_exchange(tmp_path: Path) -> None:
+    await Journal(tmp_path / "j", lambda _: None, STAMP).close()
+
+    again = Journal(tmp_path / "j", lambda _: None, Stamp("other", Environment.SIM))
+
+    assert again.stamp == STAMP
+    await again.close()
+
+
 async def test_nothing_is_read_before_it_is_durable(tmp_path: Path, disk: SlowDisk) -> None:
-    journal = Journal(tmp_path / "j", lambda _: None)
+    journal = Journal(tmp_path / "j", lambda _: None, STAMP)
     reader = asyncio.create_task(journal.reached(0))
     first, second, third = entries(3)
 
@@ -85,7 +95,7 @@ async def test_nothing_is_read_before_it_is_durable(tmp_path: Path, disk: SlowDi
 async def test_every_batch_is_synced_before_it_counts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    journal, synced = Journal(tmp_path / "j", lambda _: None), []
+    journal, synced = Journal(tmp_path / "j", lambda _: None, STAMP), []
     fsync = os.fsync
 
     def watched(fd: int) -> None:
@@ -102,7 +112,7 @@ async def test_every_batch_is_synced_before_it_counts(
 
 
 async def test_readers_end_when_it_is_closed(tmp_path: Path) -> None:
-    journal = Journal(tmp_path / "j", lambda _: None)
+    journal = Journal(tmp_path / "j", lambda _: None, STAMP)
     reader = asyncio.create_task(journal.reached(0))
     await asyncio.sleep(0)
 
@@ -162,7 +172,7 @@ async def test_any_other_broken_line_is_refused_by_its_number(
     ]:
         path.write_bytes(b"".join(lines))
         with pytest.raises(JournalError, match=rf"{path}, line {number}: .* move it away"):
-            Journal(path, Ledger().restore)
+            Journal(path, Ledger().restore, STAMP)
 
 
 async def test_a_missing_or_repeated_line_is_refused(tmp_path: Path) -> None:
@@ -172,16 +182,21 @@ async def test_a_missing_or_repeated_line_is_refused(tmp_path: Path) -> None:
 
     path.write_bytes(header + first + third)
     with pytest.raises(JournalError, match=r"line 3: event 4 follows 2"):
-        Journal(path, Ledger().restore)
+        Journal(path, Ledger().restore, STAMP)
     path.write_bytes(header + first + second + second)
     with pytest.raises(JournalError, match=r"line 4: the wire id o1 was used before"):
-        Journal(path, Ledger().restore)
+        Journal(path, Ledger().restore, STAMP)
 
 
 @pytest.mark.parametrize(
     ("header", "problem"),
     [
-        ({"journal": "paper exchange", "version": 2}, "written in version 2"),
+        ({"journal": "paper exchange", "version": 1}, "written in version 1, where .* version 2"),
+        (
+            {"journal": "paper exchange", "version": 2, "exchange": "x", "environment": "paper"},
+            "it belongs to the environment paper, not sim",
+        ),
+        ({"journal": "paper exchange", "version": 2}, "not the journal of a paper exchange"),
         ({"journal": "diary", "version": 1}, "not the journal of a paper exchange"),
     ],
 )
@@ -192,28 +207,28 @@ def test_another_kind_of_file_is_refused(
     path.write_text(json.dumps(header) + "\n")
 
     with pytest.raises(JournalError, match=f"line 1: {problem}"):
-        Journal(path, lambda _: None)
+        Journal(path, lambda _: None, STAMP)
 
 
 async def test_two_cannot_share_a_journal(tmp_path: Path) -> None:
-    first = Journal(tmp_path / "j", lambda _: None)
+    first = Journal(tmp_path / "j", lambda _: None, STAMP)
 
     with pytest.raises(JournalError, match="in use by another process: stop that one"):
-        Journal(tmp_path / "j", lambda _: None)
+        Journal(tmp_path / "j", lambda _: None, STAMP)
 
     await first.close()
-    await Journal(tmp_path / "j", lambda _: None).close()
+    await Journal(tmp_path / "j", lambda _: None, STAMP).close()
 
 
 def test_a_journal_that_cannot_be_opened_says_why(tmp_path: Path) -> None:
     with pytest.raises(JournalError, match="cannot be opened: No such file"):
-        Journal(tmp_path / "nowhere" / "j", lambda _: None)
+        Journal(tmp_path / "nowhere" / "j", lambda _: None, STAMP)
 
 
 async def test_a_failed_write_is_told_to_everybody_who_waits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    journal = Journal(tmp_path / "j", lambda _: None)
+    journal = Journal(tmp_path / "j", lambda _: None, STAMP)
 
     def full(_fd: int, _data: bytes) -> None:
         raise OSError(28, "No space left on device")
@@ -236,14 +251,14 @@ async def test_every_kind_of_entry_survives_the_file(tmp_path: Path) -> None:
         exchange.handle(cancel("c", "nobody"), NOON),
         exchange.handle(cancel("d", "a"), NOON),
     ]
-    journal = Journal(path, lambda _: None)
+    journal = Journal(path, lambda _: None, STAMP)
     for entry in made:
         assert entry is not None
         journal.append(entry)
     await journal.close()
 
     found: list[Entry] = []
-    await Journal(path, found.append).close()
+    await Journal(path, found.append, STAMP).close()
     assert found == made
     assert [said(entry) for entry in found] == [
         ["a NEW"],

@@ -9,6 +9,7 @@ import pytest
 from brokers.paper.journal import Journal
 from brokers.paper.ledger import Ledger
 from brokers.paper.messages import Entry
+from tests.brokers.world import STAMP
 from trading.ids import AccountID, WireID
 
 ROOT = Path(__file__).parents[2]
@@ -27,7 +28,7 @@ async def test_what_was_answered_is_there_after_a_kill(tmp_path: Path, rounds: i
         ledger.restore(entry)
         numbers.extend(event.number for event in entry.events)
 
-    journal = Journal(path, restore)
+    journal = Journal(path, restore, STAMP)
 
     assert all(ledger.order_of(WireID(each)) for each in told)
     assert numbers == list(range(1, len(numbers) + 1))

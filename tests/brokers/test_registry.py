@@ -1,11 +1,13 @@
 """Adapters are found by name: ours, and those of other distributions."""
 
+from dataclasses import replace
 from importlib.metadata import EntryPoint, EntryPoints
 from pathlib import Path
 
 import pytest
 
 from brokers import registry
+from brokers.paper.client import Address
 from brokers.registry import Surroundings, TakesQuotes, UnknownBroker, names, open_broker
 from tests.brokers.world import FakeClock, catalogue
 from trading.ports import Broker, Environment
@@ -38,8 +40,28 @@ async def test_the_paper_exchange_takes_quotes_and_keeps_its_journal(tmp_path: P
     await broker.close()
 
 
+@pytest.mark.parametrize("environment", [Environment.SIM, Environment.PAPER])
+def test_the_paper_exchange_can_be_a_process_of_its_own(
+    tmp_path: Path, environment: Environment
+) -> None:
+    elsewhere = replace(surroundings(tmp_path, environment), exchange=Address("127.0.0.1", 9))
+
+    broker = open_broker("paper", elsewhere)
+
+    assert not isinstance(broker, TakesQuotes)
+    assert (broker.capabilities.broker, broker.capabilities.environment) == ("paper", environment)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_paper_exchange_is_never_live(tmp_path: Path) -> None:
+    elsewhere = replace(surroundings(tmp_path, Environment.LIVE), exchange=Address("127.0.0.1", 9))
+
+    with pytest.raises(ValueError, match="belongs to the environments sim and paper, not live"):
+        open_broker("paper", elsewhere)
+
+
 @pytest.mark.parametrize("environment", [Environment.PAPER, Environment.LIVE])
-def test_the_paper_exchange_is_for_the_simulation_only(
+def test_the_paper_exchange_in_this_process_is_for_the_simulation_only(
     tmp_path: Path, environment: Environment
 ) -> None:
     with pytest.raises(ValueError, match=f"belongs to the environment sim, not {environment}"):

@@ -6,13 +6,14 @@ from itertools import count
 from pathlib import Path
 
 from brokers.paper.broker import PaperBroker
-from tests.brokers.world import NOON, FakeClock, Permit, approved, catalogue, new, quote
+from tests.brokers.market import venue
+from tests.brokers.world import NOON, FakeClock, Permit, approved, new, quote
 from trading.order import Side
 
 
 async def trade(path: Path) -> None:
     clock = FakeClock()
-    broker = PaperBroker(journal=path, catalogue=catalogue(), clock=clock, market=clock)
+    broker = PaperBroker(venue(path.parent, clock), clock)
     await broker.connect(None)
     for n in count():
         broker.on_quote(quote(99, 2, 100, 2, at=NOON + n))

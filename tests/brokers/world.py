@@ -12,6 +12,7 @@ import pytest
 
 from brokers.paper import journal
 from brokers.paper.exchange import Exchange
+from brokers.paper.journal import Stamp
 from brokers.paper.messages import Cancel, Entry, Event, NewOrder, Replace, Report
 from trading.execution import BrokerEvent, BrokerReport, ExecType
 from trading.ids import AccountID, InstrumentID, OrderID, TenantID, WireID
@@ -26,12 +27,13 @@ from trading.order import (
     Side,
     TimeInForce,
 )
-from trading.ports import PermitRefused
+from trading.ports import Environment, PermitRefused
 from trading.quantity import ZERO, plain
 from trading.quote import Quote
 
 SECOND = 1_000_000_000
 NOON = 1_719_835_200 * SECOND  # 2024-07-01T12:00:00Z
+STAMP = Stamp("test", Environment.SIM)
 ABC = InstrumentID("ABC@XNAS")
 FUT = InstrumentID("FUT@XCME")
 
