@@ -122,6 +122,8 @@ class News:
         self._quotes: Subscribers[InstrumentID, QuoteInbox] = Subscribers()
         self._marks: Subscribers[InstrumentID, Watch] = Subscribers()
         self._last: dict[InstrumentID, Quote] = {}
+        self.market_time: int | None = None
+        """The market's time in UTC nanoseconds, as of the newest quote that was dealt out."""
 
     async def run(self) -> None:
         """Listen until canceled; whatever fails is logged and begun again."""
@@ -183,6 +185,7 @@ class News:
 
     def _hear_quote(self, quote: Quote) -> None:
         self._last[quote.symbol] = quote
+        self.market_time = max(self.market_time or 0, quote.time)
         for inbox in self._quotes.of(quote.symbol):
             inbox.hear(quote)
         for watch in self._marks.of(quote.symbol):
@@ -201,6 +204,10 @@ class News:
     def watched(self) -> frozenset[AccountID]:
         """The accounts whose reports somebody waits for."""
         return self._reports.keys() | self._watches.keys()
+
+    def is_followed(self, account_id: AccountID) -> bool:
+        """Tell whether somebody waits for reports of an account."""
+        return account_id in self._reports or account_id in self._watches
 
     @property
     def watches_states(self) -> bool:

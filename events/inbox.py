@@ -156,6 +156,10 @@ class Subscribers[K, I: Inbox]:
             if not inboxes:
                 self._inboxes.pop(key, None)
 
+    def __contains__(self, key: K) -> bool:
+        """Tell whether anybody listens to a key."""
+        return key in self._inboxes
+
     def of(self, key: K) -> Iterable[I]:
         """Return who listens to a key."""
         return self._inboxes.get(key, ())

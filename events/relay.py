@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Protocol
 
 from events.codec import Channel, ReportBatch, StateChanges, encode
@@ -77,19 +77,33 @@ class Relay:
 
     It is the Doorbell that the core rings. A bus that fails is tried again after a pause that
     grows from 0.1 to 5 seconds, from the row at which it failed.
+
+    `is_followed` says whether anybody can hear of an account. Only a bus within this process knows
+    that; there, rows that nobody hears of are passed over, unread. Who begins to follow an account
+    reads its log first, and so misses nothing by it.
     """
 
-    def __init__(self, *, outbox: Outbox, reads: Reads, bus: Bus, clock: Clock) -> None:
+    def __init__(
+        self,
+        *,
+        outbox: Outbox,
+        reads: Reads,
+        bus: Bus,
+        clock: Clock,
+        is_followed: Callable[[AccountID], bool] = lambda _: True,
+    ) -> None:
         """Take its parts; nothing runs before `run`."""
         self._outbox, self._reads, self._bus, self._clock = outbox, reads, bus, clock
+        self._is_followed = is_followed
         self._rung = asyncio.Event()
         self._states: deque[TradingStateChange] = deque(maxlen=STATES_KEPT)
         self._unmarked: set[int] = set()
         self._is_time_to_mark = False
 
-    def ring(self, accounts: Collection[AccountID]) -> None:  # noqa: ARG002 - the outbox knows them
+    def ring(self, accounts: Collection[AccountID]) -> None:
         """Say that these accounts have new reports. Never blocks, never fails."""
-        self._rung.set()
+        if any(map(self._is_followed, accounts)):
+            self._rung.set()
 
     def ring_states(self, changes: Sequence[TradingStateChange]) -> None:
         """Say that trading states changed. Never blocks, never fails."""
@@ -145,8 +159,10 @@ class Relay:
         limit = ROWS_PER_ROUND + len(self._unmarked)
         pending = await self._outbox.pending(limit)
         rows = [row for row in pending if row.id not in self._unmarked]
-        log = await self._read(rows)
-        await self._send(rows, log)
+        wanted = [row for row in rows if self._is_followed(row.account_id)]
+        self._unmarked |= {row.id for row in rows} - {row.id for row in wanted}
+        log = await self._read(wanted)
+        await self._send(wanted, log)
         if self._is_time_to_mark or len(self._unmarked) >= ROWS_PER_ROUND:
             await self._mark()
         return len(pending) == limit

@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from brokers.quotes.simulated import SimulatedQuotes
+from gateway.assembly import BROKER
 from gateway.config import ConfigError, Settings
+from gateway.embedded import seeded_store
 from gateway.system import SystemClock
-from gateway.wiring import BROKER, seeded_store
 from persistence.migration import head
 from persistence.store import SqlStore
 from trading.account import Account

@@ -7,9 +7,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, WebSocketRoute
 
+from gateway.assembly import Gateway
+from gateway.config import Role as ProcessRole
 from gateway.config import Settings
 from gateway.token import development_token
-from gateway.wiring import Gateway
 from resolvers.root import Schema
 from security.roles import Role
 from serving import graphiql
@@ -25,15 +26,18 @@ def application(gateway: Gateway, settings: Settings) -> Starlette:
         clock=gateway.clock,
         page_token=lambda request: _page_token(gateway, settings, request),
     )
-    return Starlette(
-        routes=[
-            Route("/graphql", endpoint, methods=["GET", "POST"]),
-            WebSocketRoute("/graphql", endpoint),
-            graphiql.assets(),
-            Route("/healthz", _healthz),
-            Route("/readyz", lambda request: _readyz(gateway, request)),
-        ],
-    )
+    asked = [
+        Route("/healthz", _healthz),
+        Route("/readyz", lambda request: _readyz(gateway, request)),
+    ]
+    if settings.role is ProcessRole.SESSION:
+        return Starlette(routes=asked)
+    served = [
+        Route("/graphql", endpoint, methods=["GET", "POST"]),
+        WebSocketRoute("/graphql", endpoint),
+        graphiql.assets(),
+    ]
+    return Starlette(routes=[*served, *asked])
 
 
 def _page_token(gateway: Gateway, settings: Settings, request: Request) -> str | None:

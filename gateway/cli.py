@@ -11,13 +11,15 @@ from decimal import Decimal
 
 from brokers.documents import DocumentError
 from brokers.paper.journal import JournalError
+from brokers.paper.server import CannotListen
 from brokers.quotes.replay import ReplayError
 from gateway import config
 from gateway.account import NewAccount, add_account, migrate
+from gateway.assembly import VERSION
 from gateway.config import ConfigError, Settings
+from gateway.exchange import exchange
 from gateway.serve import serve
 from gateway.token import token_of_directory
-from gateway.wiring import VERSION
 from persistence.errors import StoreRefused
 from resolvers.root import sdl
 from security.development import IssuerRefused
@@ -29,6 +31,7 @@ from trading.store import StoreUnavailable
 # What a person can mend: told in words, without a traceback.
 _REFUSALS = (
     BrokerError,
+    CannotListen,
     ConfigError,
     DocumentError,
     IssuerRefused,
@@ -38,7 +41,8 @@ _REFUSALS = (
     StoreUnavailable,
 )
 _EXIT_REFUSED = 2
-_OPTIONS = ("host", "port", "data", "quotes", "speed", "faults")
+_OPTIONS = ("host", "port", "data", "quotes", "speed", "faults", "role")
+_EXCHANGE_PORT = "8100"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -64,8 +68,11 @@ def _run(options: argparse.Namespace) -> None:
         case "serve":
             config.check(settings)
             serve(settings)
+        case "exchange":
+            config.check_market(settings)
+            exchange(settings)
         case "token":
-            print(token_of_directory(settings, options.role, options.user))
+            print(token_of_directory(settings, options.of_role, options.user))
         case "account":
             asyncio.run(add_account(settings, _new_account(options)))
             print(f"added the account {options.id}")
@@ -103,6 +110,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=VERSION)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_serve(commands)
+    _add_exchange(commands)
     _add_token(commands)
     _add_account(commands)
     migrating = commands.add_parser("migrate", help="bring the store's schema up to date")
@@ -122,14 +130,27 @@ def _add_serve(commands: _Commands) -> None:
     serving.add_argument("--host", help="address to listen on (127.0.0.1)")
     serving.add_argument("--port", help="port to listen on (8000)")
     _add_data(serving)
-    serving.add_argument("--quotes", help="`simulated`, or a CSV file to replay", metavar="FILE")
-    serving.add_argument("--speed", help="replay so many times as fast as recorded, or `max`")
-    serving.add_argument("--faults", help="a JSON file of faults for the paper exchange")
+    serving.add_argument("--role", help="api, session or all: with many processes (all)")
+    _add_market(serving)
+
+
+def _add_exchange(commands: _Commands) -> None:
+    running = commands.add_parser("exchange", help="run the paper exchange for many gateways")
+    running.add_argument("--host", help="address to listen on (127.0.0.1)")
+    running.add_argument("--port", default=_EXCHANGE_PORT, help=f"port ({_EXCHANGE_PORT})")
+    _add_data(running)
+    _add_market(running)
+
+
+def _add_market(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--quotes", help="`simulated`, or a CSV file to replay", metavar="FILE")
+    parser.add_argument("--speed", help="replay so many times as fast as recorded, or `max`")
+    parser.add_argument("--faults", help="a JSON file of faults for the paper exchange")
 
 
 def _add_token(commands: _Commands) -> None:
     issuing = commands.add_parser("token", help="print a development token and nothing else")
-    issuing.add_argument("--role", required=True, type=_role, help=", ".join(Role))
+    issuing.add_argument("--role", dest="of_role", required=True, type=_role, help=", ".join(Role))
     issuing.add_argument("--user", help="the user, if not the one named like the role")
     _add_data(issuing)
 

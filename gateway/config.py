@@ -8,8 +8,10 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from decimal import Decimal, InvalidOperation
+from enum import StrEnum, unique
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from trading.ports import Environment
 
@@ -23,9 +25,40 @@ class ConfigError(Exception):
     """Settings that cannot be used; each line names the variable or option, and the remedy."""
 
 
+@unique
+class Role(StrEnum):
+    """What a process among many does: serve GraphQL, own broker sessions, or both."""
+
+    API = "api"
+    SESSION = "session"
+    ALL = "all"
+
+
+class Secret(str):
+    """A setting that may hold a password, and so is never shown."""
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True, slots=True)
+class HostPort:
+    """Where something listens."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        """Write it as it is given."""
+        return f"{self.host}:{self.port}"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What a gateway runs with. `speed` is market time per real time; 0 replays without waiting."""
+    """What a gateway runs with. `speed` is market time per real time; 0 replays without waiting.
+
+    With `database_url` it is one process among many: then the bus, the cache and the exchange are
+    elsewhere too, and `data` holds only the key of the development issuer, which all share.
+    """
 
     environment: Environment = Environment.SIM
     host: str = "127.0.0.1"
@@ -35,7 +68,17 @@ class Settings:
     speed: Decimal = Decimal(1)
     seed: int = 1
     faults: Path | None = None
+    database_url: Secret | None = None
+    amqp_url: Secret | None = None
+    redis_url: Secret | None = None
+    exchange: HostPort | None = None
+    role: Role = Role.ALL
     log_level: str = "INFO"
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether this is one gateway process among many, over one PostgreSQL."""
+        return self.database_url is not None
 
     @property
     def is_loopback(self) -> bool:
@@ -57,7 +100,8 @@ def from_environment(variables: Mapping[str, str]) -> Settings:
         try:
             values[field] = _READERS[field](text)
         except ValueError as error:
-            errors.append(f"{name}={text!r}: {error}")
+            shown = "…" if field.endswith("_url") else repr(text)
+            errors.append(f"{name}={shown}: {error}")
     if errors:
         raise ConfigError("\n".join(errors))
     return replace(Settings(), **values)
@@ -85,21 +129,68 @@ def check(settings: Settings) -> None:
     if settings.environment is not Environment.SIM:
         errors.append(
             f"{PREFIX}ENVIRONMENT={settings.environment}: the only broker here is the paper"
-            " exchange in this process, which belongs to sim; set it to sim"
+            " exchange, and the only tokens those of the development issuer, which belongs to sim;"
+            " set it to sim"
         )
     if not settings.is_loopback:
         errors.append(
             f"{PREFIX}HOST={settings.host}: tokens come from the development issuer, which is for"
             " this machine alone; use 127.0.0.1"
         )
+    errors += [*_market_errors(settings), *_sharing_errors(settings)]
+    if errors:
+        raise ConfigError("\n".join(errors))
+
+
+def check_market(settings: Settings) -> None:
+    """Refuse what an exchange cannot run with. Raises ConfigError."""
+    errors = _market_errors(settings)
+    if settings.environment is Environment.LIVE:
+        errors.append(f"{PREFIX}ENVIRONMENT=live: the paper exchange belongs to sim or paper")
+    if errors:
+        raise ConfigError("\n".join(errors))
+
+
+def _market_errors(settings: Settings) -> list[str]:
+    errors = []
     if settings.quotes != SIMULATED and not Path(settings.quotes).is_file():
         errors.append(
             f"{PREFIX}QUOTES={settings.quotes}: there is no such file; say simulated, or a CSV file"
         )
     if settings.faults is not None and not settings.faults.is_file():
         errors.append(f"{PREFIX}FAULTS={settings.faults}: there is no such file")
-    if errors:
-        raise ConfigError("\n".join(errors))
+    return errors
+
+
+def _sharing_errors(settings: Settings) -> list[str]:
+    """Say what many processes need that is not set, and what one alone cannot be."""
+    others = {name: getattr(settings, name) for name in ("amqp_url", "redis_url", "exchange")}
+    if settings.is_shared:
+        return [
+            f"{PREFIX}{name.upper()} is not set: with {PREFIX}DATABASE_URL there are many"
+            f" processes, which meet there; {_EXAMPLES[name]}"
+            for name, value in others.items()
+            if value is None
+        ]
+    errors = [
+        f"{PREFIX}{name.upper()} is set, but {PREFIX}DATABASE_URL is not: one process alone, on"
+        " SQLite, has all of that inside; set both or neither"
+        for name, value in others.items()
+        if value is not None
+    ]
+    if settings.role is not Role.ALL:
+        errors.append(
+            f"{PREFIX}ROLE={settings.role}: a process alone must do everything; set"
+            f" {PREFIX}DATABASE_URL, or leave the role out"
+        )
+    return errors
+
+
+_EXAMPLES = {
+    "amqp_url": "say amqp://user:password@host:5672/",
+    "redis_url": "say redis://host:6379/0",
+    "exchange": "start `drawbridge exchange`, and say its host:port",
+}
 
 
 def describe(settings: Settings) -> str:
@@ -107,7 +198,8 @@ def describe(settings: Settings) -> str:
     lines = []
     for field in fields(settings):
         value = getattr(settings, field.name)
-        lines.append(f"{PREFIX}{field.name.upper()}={'' if value is None else value}")
+        shown = "(set, not shown)" if isinstance(value, Secret) else value
+        lines.append(f"{PREFIX}{field.name.upper()}={'' if value is None else shown}")
     return "\n".join(lines)
 
 
@@ -145,6 +237,33 @@ def _text(text: str) -> str:
     return text
 
 
+def _url(*schemes: str) -> Callable[[str], Secret]:
+    def read(text: str) -> Secret:
+        try:
+            parts = urlsplit(text)
+        except ValueError:
+            parts = urlsplit("")
+        if parts.scheme not in schemes or not parts.hostname:
+            raise ValueError(f"say a URL that begins with {schemes[0]}://")
+        return Secret(text)
+
+    return read
+
+
+def _host_port(text: str) -> HostPort:
+    host, _, port = text.rpartition(":")
+    if not host:
+        raise ValueError("say host:port")
+    return HostPort(host.strip("[]"), _port(port))
+
+
+def _role(text: str) -> Role:
+    try:
+        return Role(text)
+    except ValueError:
+        raise ValueError(f"say one of {', '.join(Role)}") from None
+
+
 def _speed(text: str) -> Decimal:
     if text == "max":
         return Decimal(0)
@@ -179,6 +298,11 @@ _READERS: dict[str, Callable[[str], object]] = {
     "speed": _speed,
     "seed": _seed,
     "faults": _path,
+    "database_url": _url("postgresql"),
+    "amqp_url": _url("amqp", "amqps"),
+    "redis_url": _url("redis", "rediss"),
+    "exchange": _host_port,
+    "role": _role,
     "log_level": _level,
 }
 

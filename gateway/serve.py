@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import logging
 import signal
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 import uvicorn
 import uvloop
 
-from gateway import log
+from gateway import embedded, log, shared
 from gateway.app import application
+from gateway.assembly import Gateway
 from gateway.config import ConfigError, Settings
 from gateway.system import SystemClock
 from gateway.token import development_token
-from gateway.wiring import Gateway, market_data, running
 from security.roles import Role
 from trading.instrument import Instrument
-from trading.ports import MarketData
 from trading.quantity import plain, use_exact_arithmetic
 
 logger = logging.getLogger(__name__)
@@ -38,8 +38,7 @@ def serve(settings: Settings) -> None:
     log.configure(settings.log_level)
     use_exact_arithmetic()
     with _listen(settings) as listener:
-        source = market_data(settings, SystemClock())
-        uvloop.run(_serve(settings, listener, source))
+        uvloop.run(_serve(settings, listener))
 
 
 def _listen(settings: Settings) -> socket.socket:
@@ -68,8 +67,20 @@ class _Server(uvicorn.Server):
         yield
 
 
-async def _serve(settings: Settings, listener: socket.socket, source: MarketData) -> None:
-    async with running(settings, source) as gateway:
+@asynccontextmanager
+async def _running(settings: Settings) -> AsyncIterator[tuple[Gateway, Instrument]]:
+    """Run the kind of gateway that is set; name an instrument that it can trade at once."""
+    if settings.is_shared:
+        async with shared.running(settings) as gateway:
+            yield gateway, next(iter(gateway.catalogue))
+    else:
+        source = embedded.market_data(settings, SystemClock())
+        async with embedded.running(settings, source) as gateway:
+            yield gateway, source.instruments[0]
+
+
+async def _serve(settings: Settings, listener: socket.socket) -> None:
+    async with _running(settings) as (gateway, quoted):
         server = _Server(
             uvicorn.Config(
                 application(gateway, settings),
@@ -81,10 +92,13 @@ async def _serve(settings: Settings, listener: socket.socket, source: MarketData
                 server_header=False,
             )
         )
-        print(_welcome(settings, gateway, source.instruments[0]), flush=True)  # noqa: T201
+        print(_welcome(settings, gateway, quoted), flush=True)  # noqa: T201
         watch = asyncio.create_task(_stop_when_failed(gateway, server))
         for signum in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(signum, server.handle_exit, signum, None)
+        # What is there by now stays: a full collection would stop every order to walk through it.
+        gc.collect()
+        gc.freeze()
         await server.serve(sockets=[listener])
         watch.cancel()
     if gateway.failed.is_set():

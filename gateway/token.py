@@ -17,11 +17,12 @@ def development_token(issuer: DevelopmentIssuer, role: Role, user: str | None = 
 
 def token_of_directory(settings: Settings, role: Role, user: str | None) -> str:
     """Sign a token that the gateway of a data directory accepts. Raises ConfigError."""
-    if not store_file(settings.data).is_file():
+    if not settings.is_shared and not store_file(settings.data).is_file():
         raise ConfigError(
             f"there is no store in {settings.data}: start `drawbridge serve` or `drawbridge"
             " migrate` with this --data first"
         )
+    settings.data.mkdir(parents=True, exist_ok=True)
     clock = SystemClock()
     issuer = open_issuer(
         settings.data,

@@ -6,7 +6,7 @@ import json
 from collections.abc import Collection
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any
+from typing import Any, ClassVar
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY
@@ -143,13 +143,32 @@ class TextSet(TypeDecorator[Collection[str]]):
 
     impl = sa.Text
     cache_ok = True
+    element: ClassVar[TypeEngine[Any]] = sa.Text()
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
         """Choose the database's own type."""
         many = dialect.name == "postgresql"
-        return dialect.type_descriptor(ARRAY(sa.Text()) if many else sa.Text())
+        return dialect.type_descriptor(ARRAY(self.element, dimensions=1) if many else sa.Text())
 
-    def process_bind_param(self, value: Collection[str] | None, dialect: Dialect) -> Any:
-        """Write the texts in their order, so that a statement's log reads the same every time."""
-        texts = sorted(value or ())
-        return texts if dialect.name == "postgresql" else json.dumps(texts)
+    def process_bind_param(self, value: Collection[Any] | None, dialect: Dialect) -> Any:
+        """Write the elements in their order, so that a log of statements reads alike every time."""
+        elements = sorted(value or ())
+        return elements if dialect.name == "postgresql" else json.dumps(elements)
+
+
+class NumberSet(TextSet):
+    """A parameter that holds any number of integers."""
+
+    cache_ok = True
+    element = sa.BigInteger()
+
+
+class PairSet(TextSet):
+    """A parameter that holds any number of pairs of a text with a text or an integer, as JSON."""
+
+    cache_ok = True
+
+    def process_bind_param(self, value: Collection[Any] | None, dialect: Dialect) -> Any:
+        """Write the pairs in their order."""
+        pairs = [json.dumps(pair) for pair in sorted(value or ())]
+        return pairs if dialect.name == "postgresql" else f"[{','.join(pairs)}]"

@@ -1,26 +1,33 @@
 """What the store asks of a database: whole jobs, each in one go against one connection.
 
 A job is synchronous code, because a dozen statements that each wait for another thread, or for the
-event loop's next turn, take longer than the database does. It may run on another thread.
+event loop's next turn, take longer than the database does. It may run on another thread, and again
+where the first try came to nothing: it changes the database alone.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, contextmanager
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
 import sqlalchemy as sa
-from sqlalchemy import exc
+from sqlalchemy.sql.dml import ReturningDelete, ReturningInsert, ReturningUpdate
 
-from persistence.rows import Rows, Values, insert, upsert
-from trading.store import StoreUnavailable
+from persistence.rows import Rows, Values, insert, insert_missing, parameters, upsert
+from trading.store import StoreOverloaded, StoreUnavailable
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-type Query = sa.Select[Any] | sa.CompoundSelect[Any]
+type Query = (
+    sa.Select[Any]
+    | sa.CompoundSelect[Any]
+    | ReturningInsert[Any]
+    | ReturningUpdate[Any]
+    | ReturningDelete[Any]
+)
 
 
 class Connection:
@@ -41,17 +48,31 @@ class Connection:
         return [of.item(row) for row in self.rows(query, values)]
 
     def insert(self, table: sa.Table, rows: Sequence[Values]) -> None:
-        """Add rows. Raises IntegrityError where one is there already."""
-        self.run(insert(table), rows)
+        """Add rows in one go. Raises IntegrityError where one is there already."""
+        self._add(insert, table, rows)
+
+    def insert_missing(self, table: sa.Table, rows: Sequence[Values]) -> None:
+        """Add those rows in one go whose primary keys are not there already."""
+        self._add(insert_missing, table, rows)
 
     def put(self, table: sa.Table, rows: Sequence[Values]) -> None:
-        """Add rows, in place of those with the same primary keys."""
-        self.run(upsert(table, self.bare.dialect.name), rows)
+        """Add rows in one go, in place of those with the same primary keys."""
+        self._add(upsert, table, rows)
 
-    def run(self, statement: sa.Executable, rows: Sequence[Values]) -> None:
-        """Run a statement once for each row, and so not at all for none."""
+    def run(self, statement: sa.Executable, values: Values) -> None:
+        """Run a statement that returns nothing."""
+        self.bare.execute(statement, values)
+
+    def _add(
+        self,
+        make: Callable[[sa.Table, tuple[str, ...], str], sa.Insert],
+        table: sa.Table,
+        rows: Sequence[Values],
+    ) -> None:
         if rows:
-            self.bare.execute(statement, rows)
+            dialect = self.bare.dialect.name
+            statement = make(table, tuple(rows[0]), dialect)
+            self.bare.execute(statement, parameters(rows, dialect))
 
 
 class OpenTransaction(Protocol):
@@ -65,7 +86,14 @@ class OpenTransaction(Protocol):
 
 
 class Database(Protocol):
-    """One database. A job that has begun runs to its end, even if its caller is canceled."""
+    """One database. A job that has begun runs to its end, even if its caller is canceled.
+
+    Whatever waits for a connection waits within bounds: StoreOverloaded is raised after that.
+    """
+
+    @property
+    def urgent(self) -> Database:
+        """The same database, by connections that are kept for what must not wait behind orders."""
 
     async def read[*A, T](self, job: Callable[[Connection, *A], T], *args: *A) -> T:
         """Run a job that sees one state of the database and cannot write.
@@ -89,13 +117,74 @@ class Database(Protocol):
         """Close all connections."""
 
 
-@contextmanager
-def telling_unavailable() -> Iterator[None]:
-    """Turn a database's failure to answer into StoreUnavailable."""
-    try:
-        yield
-    except (exc.OperationalError, exc.InterfaceError, exc.TimeoutError) as error:
-        raise StoreUnavailable(f"the store does not answer: {error}") from error
+class Deferred:
+    """The jobs of a transaction that were left for later."""
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self._jobs: list[Callable[[Connection], None]] = []
+
+    def __bool__(self) -> bool:
+        """Whether there are any."""
+        return bool(self._jobs)
+
+    def add[*A](self, job: Callable[[Connection, *A], None], *args: *A) -> None:
+        """Leave a job for later."""
+        self._jobs.append(lambda connection: job(connection, *args))
+
+    def before[*A, T](
+        self, job: Callable[[Connection, *A], T], *args: *A
+    ) -> Callable[[sa.Connection], T]:
+        """Put those that were left before a job, and join them all to one piece of work."""
+        jobs, self._jobs = self._jobs, []
+
+        def work(bare: sa.Connection) -> T:
+            connection = Connection(bare)
+            for each in jobs:
+                each(connection)
+            return job(connection, *args)
+
+        return work
+
+
+class Turns:
+    """Turns for as many callers at a time as there are connections; the others wait in a line."""
+
+    def __init__(self, count: int, wait_s: float) -> None:
+        """Say how many, and how long anyone waits for one."""
+        self._count, self.wait_s = count, wait_s
+        self._free = asyncio.Semaphore(count)
+        self._is_closed = False
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """Wait for a turn, and have it until the exit.
+
+        Raises StoreOverloaded after the wait, and StoreUnavailable once closed.
+        """
+        try:
+            async with asyncio.timeout(self.wait_s):
+                await self._free.acquire()
+        except TimeoutError:
+            raise StoreOverloaded(f"the store was busy for {self.wait_s} seconds") from None
+        try:
+            if self._is_closed:
+                raise StoreUnavailable("the store is closed")
+            yield
+        finally:
+            self._free.release()
+
+    async def close(self) -> None:
+        """Give no more turns, and wait until those that were given are over, or long enough."""
+        self._is_closed = True
+        for _ in range(self._count):
+            try:
+                async with asyncio.timeout(self.wait_s):
+                    await self._free.acquire()
+            except TimeoutError:
+                break
+        for _ in range(self._count):
+            self._free.release()
 
 
 async def to_its_end[T](work: asyncio.Future[T]) -> T:

@@ -23,28 +23,25 @@ from persistence.mapping import (
     POSITIONS,
     QUOTES,
 )
-from persistence.within import within
+from persistence.within import pair_within, within
 from trading.account import Account
 from trading.books import Books, ClaimKey, Wants
 from trading.ids import AccountID, InstrumentID, WireID
 from trading.instrument import Catalogue
 
-# SQLite leaves FOR UPDATE out: there the lock was taken when the transaction began.
+# SQLite leaves FOR UPDATE out: there the lock was taken when the transaction began. No key is ever
+# changed, and rows that refer to an account need not wait: NO KEY.
 _LOCK = (
     ACCOUNTS.select()
     .where(within(tables.accounts.c.id, "accounts"))
     .order_by(tables.accounts.c.id)
-    .with_for_update()
+    .with_for_update(key_share=True)
 )
 _CLAIMS = CLAIMS.select().where(
-    sa.tuple_(tables.cl_ord_ids.c.account_id, tables.cl_ord_ids.c.cl_ord_id).in_(
-        sa.bindparam("keys", expanding=True)
-    )
+    pair_within(tables.cl_ord_ids.c.account_id, tables.cl_ord_ids.c.cl_ord_id, "keys")
 )
 _CANCEL_REJECTS = CANCEL_REJECTS.select().where(
-    sa.tuple_(tables.reports.c.account_id, tables.reports.c.seq).in_(
-        sa.bindparam("keys", expanding=True)
-    )
+    pair_within(tables.reports.c.account_id, tables.reports.c.seq, "keys")
 )
 _ORDERS = {
     "order_ids": within(tables.orders.c.id, "order_ids"),
@@ -89,11 +86,11 @@ def load(
 def _load_claims(connection: Connection, books: Books, keys: Collection[ClaimKey]) -> None:
     if not keys:
         return
-    claims = connection.items(CLAIMS, _CLAIMS, {"keys": sorted(keys)})
+    claims = connection.items(CLAIMS, _CLAIMS, {"keys": keys})
     books.claims = {(claim.account_id, claim.cl_ord_id): claim for claim in claims}
     refused = {(c.account_id, c.reject_seq) for c in claims if c.reject_seq is not None}
     if refused:
-        rejects = connection.items(CANCEL_REJECTS, _CANCEL_REJECTS, {"keys": sorted(refused)})
+        rejects = connection.items(CANCEL_REJECTS, _CANCEL_REJECTS, {"keys": refused})
         books.cancel_rejects = {(each.account_id, each.seq): each for each in rejects}
 
 

@@ -9,7 +9,7 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from persistence.database import Connection, Database
+from persistence.database import Connection
 
 _FOLDER = Path(__file__).parent / "migrations"
 
@@ -25,22 +25,13 @@ def known() -> frozenset[str]:
     return frozenset(each.revision for each in script.walk_revisions())
 
 
-async def current(database: Database) -> str | None:
+def current(connection: Connection) -> str | None:
     """Name the revision of a database, or None for an empty one."""
-    return await database.write(_current)
+    return MigrationContext.configure(connection.bare).get_current_revision()
 
 
-async def migrate(database: Database) -> None:
-    """Bring the schema up to date in one transaction: all of it, or nothing."""
-    await database.write(upgrade)
-
-
-def upgrade(connection: Connection) -> None:
-    """Bring the schema up to date, in a transaction that has begun."""
+def upgrade(connection: Connection, revision: str = "head") -> None:
+    """Bring the schema up to a revision, in a transaction that has begun: all of it, or nothing."""
     config = Config(attributes={"connection": connection.bare})
     config.set_main_option("script_location", str(_FOLDER).replace("%", "%%"))
-    command.upgrade(config, "head")
-
-
-def _current(connection: Connection) -> str | None:
-    return MigrationContext.configure(connection.bare).get_current_revision()
+    command.upgrade(config, revision)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import sqlalchemy as sa
 
 from persistence import tables
-from persistence.database import Connection, Database
+from persistence.database import Connection, Database, Query
 from persistence.rows import Rows
+from persistence.within import within
 from trading.ids import AccountID
+from trading.store import shard_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,22 +28,44 @@ class OutboxRow:
 
 _ROWS = Rows(OutboxRow, tables.outbox)
 _OLDEST = _ROWS.select().order_by(tables.outbox.c.id).limit(sa.bindparam("first"))
-_DELETE = tables.outbox.delete().where(tables.outbox.c.id == sa.bindparam("published"))
+_DELETE = tables.outbox.delete().where(within(tables.outbox.c.id, "ids"))
 
 
 class Outbox:
-    """What the relay reads, oldest first, and deletes when it is published."""
+    """What relays read, each account's rows in their order, and delete when they are published."""
 
     def __init__(self, database: Database) -> None:
         """Take the database."""
         self._database = database
 
-    async def pending(self, limit: int) -> Sequence[OutboxRow]:
-        """Return the oldest rows."""
-        return await self._database.read(Connection.items, _ROWS, _OLDEST, {"first": limit})
+    async def pending(
+        self, limit: int, shards: Collection[int] | None = None
+    ) -> Sequence[OutboxRow]:
+        """Return the oldest rows of all shards, or of some."""
+        if shards is None:
+            return await self._database.read(Connection.items, _ROWS, _OLDEST, {"first": limit})
+        values = {f"shard_{n}": shard for n, shard in enumerate(sorted(shards))}
+        query = _oldest_of(len(values))
+        rows = await self._database.read(Connection.items, _ROWS, query, {"first": limit, **values})
+        return [row for row in rows if shard_of(row.account_id) in shards]
 
     async def published(self, ids: Collection[int]) -> None:
         """Delete rows that were published; one that is gone already is no matter."""
         if ids:
-            gone = [{"published": each} for each in sorted(ids)]
-            await self._database.write(Connection.run, _DELETE, gone)
+            await self._database.write(Connection.run, _DELETE, {"ids": ids})
+
+
+@cache
+def _oldest_of(count: int) -> Query:
+    """Make the query for the oldest rows of so many shards, and of those that have none noted.
+
+    Each shard's oldest are looked up on their own: those of others may be piled up before them.
+    """
+    shard = tables.outbox.c.shard
+    conditions = [shard == sa.bindparam(f"shard_{number}") for number in range(count)]
+    parts = [
+        sa.select(_OLDEST.where(condition).subquery())
+        for condition in (*conditions, shard.is_(None))
+    ]
+    oldest = sa.union_all(*parts).subquery()
+    return sa.select(oldest).order_by(oldest.c.id).limit(sa.bindparam("first"))

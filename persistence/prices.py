@@ -28,7 +28,8 @@ class SqlReferencePrices:
     async def put(self, quotes: Sequence[Quote]) -> None:
         """Store the latest quotes, in place of those before."""
         if quotes:
-            rows = [QUOTES.values(quote) for quote in quotes]
+            # In one order for all processes, so that two do not wait for each other.
+            rows = [QUOTES.values(quote) for quote in sorted(quotes, key=lambda q: q.symbol)]
             await self._database.write(Connection.put, QUOTES.table, rows)
 
     async def ages(self, symbols: Collection[InstrumentID]) -> Mapping[InstrumentID, int]:

@@ -73,15 +73,51 @@ class Rows[T: DataclassInstance]:
 
 
 @cache
-def insert(table: sa.Table) -> sa.Insert:
-    """Make the statement that inserts a row."""
-    return sa.insert(table)
+def insert(table: sa.Table, names: tuple[str, ...], dialect: str) -> sa.Insert:
+    """Make the statement that inserts rows with these columns."""
+    return _insert(table, names, dialect)
 
 
 @cache
-def upsert(table: sa.Table, dialect: str) -> sa.Insert:
-    """Make the statement that inserts a row, or replaces all of it but its primary key."""
-    new = postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)
+def insert_missing(table: sa.Table, names: tuple[str, ...], dialect: str) -> sa.Insert:
+    """Make the statement that inserts those rows whose primary keys are not there already."""
+    return _insert(table, names, dialect).on_conflict_do_nothing()
+
+
+@cache
+def upsert(table: sa.Table, names: tuple[str, ...], dialect: str) -> sa.Insert:
+    """Make the statement that inserts rows, or replaces all of them but their primary keys."""
+    new = _insert(table, names, dialect)
     keys = list(table.primary_key.columns)
     changes = {c.name: new.excluded[c.name] for c in table.columns if not c.primary_key}
     return new.on_conflict_do_update(index_elements=keys, set_=changes)
+
+
+def parameters(rows: Sequence[Values], dialect: str) -> Sequence[Values] | Values:
+    """Arrange rows as the parameters of those statements."""
+    if dialect == "sqlite":
+        return rows
+    return {_array_name(name): [row[name] for row in rows] for name in rows[0]}
+
+
+def _insert(
+    table: sa.Table, names: tuple[str, ...], dialect: str
+) -> sqlite.Insert | postgresql.Insert:
+    # SQLite runs a statement for each row without leaving the process. To PostgreSQL each is a
+    # message, and a list of rows a statement of another length: an array for each column is one.
+    if dialect == "sqlite":
+        return sqlite.insert(table)
+    arrays = [sa.bindparam(_array_name(n), type_=_array_of(table.c[n])) for n in names]
+    rows = sa.func.unnest(*arrays).table_valued(*names).render_derived(name="fresh")
+    fresh = sa.select(*(rows.c[name] for name in names))
+    return postgresql.insert(table).from_select(list(names), fresh)
+
+
+def _array_name(column: str) -> str:
+    return f"all_{column}"
+
+
+def _array_of(column: sa.Column[Any]) -> postgresql.ARRAY[Any]:
+    # An array type has no place for its elements' collation.
+    element = sa.Text() if isinstance(column.type, sa.Text) else column.type
+    return postgresql.ARRAY(element, dimensions=1)

@@ -30,6 +30,7 @@ from trading.control import TradingStateChange
 from trading.decision import RiskDecision
 from trading.execution import ExecutionReport, OrderCancelReject, Report
 from trading.ids import AccountID, ClOrdID
+from trading.store import shard_of
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -106,6 +107,11 @@ def _outbox(reports: Sequence[Report]) -> list[Values]:
     for report in reports:
         seqs.setdefault(report.account_id, []).append(report.seq)
     return [
-        {"account_id": account_id, "first_seq": min(each), "last_seq": max(each)}
+        {
+            "account_id": account_id,
+            "first_seq": min(each),
+            "last_seq": max(each),
+            "shard": shard_of(account_id),
+        }
         for account_id, each in sorted(seqs.items())
     ]

@@ -7,6 +7,7 @@ from decimal import Decimal
 
 from persistence.account import Tenant
 from persistence.directory import User
+from persistence.errors import StoreRefused
 from persistence.store import SqlStore
 from trading.account import Account
 from trading.ids import AccountID, InstrumentID, TenantID, UserID
@@ -55,14 +56,17 @@ async def seed(store: SqlStore, broker: str) -> None:
     stocks = _account("equity", "Equity", Decimal(1_000_000), broker)
     futures = _account("futures", "Futures", Decimal(250_000), broker)
     instruments = list(store.catalogue)
-    await store.accounts.add_tenant(
-        _TENANT,
-        [
-            (stocks, standard_limits(stocks.id, SecurityType.COMMON_STOCK, instruments)),
-            (futures, standard_limits(futures.id, SecurityType.FUTURE, instruments)),
-        ],
-        [_user(name, [stocks, futures]) for name in _USERS],
-    )
+    accounts = [
+        (stocks, standard_limits(stocks.id, SecurityType.COMMON_STOCK, instruments)),
+        (futures, standard_limits(futures.id, SecurityType.FUTURE, instruments)),
+    ]
+    try:
+        users = [_user(name, [stocks, futures]) for name in _USERS]
+        await store.accounts.add_tenant(_TENANT, accounts, users)
+    except StoreRefused:
+        # Another process may have been a moment earlier, and then it is filled all the same.
+        if not await store.accounts.tenants():
+            raise
 
 
 def standard_limits(

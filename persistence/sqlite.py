@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import sqlalchemy as sa
-from sqlalchemy import event
+from sqlalchemy import event, exc
 
-from persistence.database import Connection, telling_unavailable, to_its_end
+from persistence.database import Connection, Deferred, Turns, to_its_end
 from trading.store import StoreUnavailable
 
 _READERS = 4
@@ -39,6 +39,11 @@ class SqliteDatabase:
         self._writer = _Lane(_engine(url, 1, "BEGIN IMMEDIATE", _PRAGMAS), 1)
         self._readers = _Lane(_engine(url, _READERS, "BEGIN", reading), _READERS)
 
+    @property
+    def urgent(self) -> Self:
+        """This one: there is but one writer, and nobody holds it for long."""
+        return self
+
     async def read[*A, T](self, job: Callable[[Connection, *A], T], *args: *A) -> T:
         """Run a job on a connection that cannot write."""
         return await self._readers.whole(job, *args)
@@ -50,7 +55,7 @@ class SqliteDatabase:
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[_Steps]:
         """Open a transaction, during which nobody else writes."""
-        async with self._writer.turn():
+        async with self._writer.turns.turn():
             steps = _Steps(self._writer)
             try:
                 yield steps
@@ -61,9 +66,8 @@ class SqliteDatabase:
 
     async def close(self) -> None:
         """Close all connections, once their jobs are done."""
-        async with self._writer.turn():
-            await self._readers.close()
-            await self._writer.close()
+        await self._writer.close()
+        await self._readers.close()
 
 
 class _Lane:
@@ -72,20 +76,7 @@ class _Lane:
     def __init__(self, engine: sa.Engine, threads: int) -> None:
         self.engine = engine
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="store")
-        self._turns = asyncio.Semaphore(threads)
-
-    @asynccontextmanager
-    async def turn(self) -> AsyncIterator[None]:
-        """Wait for a turn, and have it until the exit. Raises StoreUnavailable."""
-        try:
-            async with asyncio.timeout(_WAIT_S):
-                await self._turns.acquire()
-        except TimeoutError:
-            raise StoreUnavailable(f"the store was busy for {_WAIT_S} seconds") from None
-        try:
-            yield
-        finally:
-            self._turns.release()
+        self.turns = Turns(threads, _WAIT_S)
 
     async def run[*A, T](self, work: Callable[[*A], T], *args: *A) -> T:
         """Run on a thread, within a turn. Raises StoreUnavailable."""
@@ -98,7 +89,7 @@ class _Lane:
 
     async def whole[*A, T](self, job: Callable[[Connection, *A], T], *args: *A) -> T:
         """Run a job as a whole transaction. Raises StoreUnavailable."""
-        async with self.turn():
+        async with self.turns.turn():
             return await self.run(self._transact, job, *args)
 
     def _transact[*A, T](self, job: Callable[[Connection, *A], T], *args: *A) -> T:
@@ -109,6 +100,7 @@ class _Lane:
             return result
 
     async def close(self) -> None:
+        await self.turns.close()
         await asyncio.to_thread(self._threads.shutdown)
         self.engine.dispose()
 
@@ -119,13 +111,13 @@ class _Steps:
     def __init__(self, lane: _Lane) -> None:
         self._lane = lane
         self._connection: sa.Connection | None = None
-        self._left: list[Callable[[Connection], None]] = []
+        self._left = Deferred()
 
     async def do[*A, T](self, job: Callable[[Connection, *A], T], *args: *A) -> T:
-        return await self._lane.run(self._do, job, *args)
+        return await self._lane.run(self._do, self._left.before(job, *args))
 
     def later[*A](self, job: Callable[[Connection, *A], None], *args: *A) -> None:
-        self._left.append(lambda connection: job(connection, *args))
+        self._left.add(job, *args)
 
     async def commit(self) -> None:
         if self._connection is not None or self._left:
@@ -136,18 +128,14 @@ class _Steps:
         if self._connection is not None:
             await self._lane.run(self._connection.close)
 
-    def _do[*A, T](self, job: Callable[[Connection, *A], T], *args: *A) -> T:
+    def _do[T](self, work: Callable[[sa.Connection], T]) -> T:
         if self._connection is None:
             self._connection = self._lane.engine.connect()
             self._connection.begin()
-        connection = Connection(self._connection)
-        left, self._left = self._left, []
-        for each in left:
-            each(connection)
-        return job(connection, *args)
+        return work(self._connection)
 
     def _commit(self) -> None:
-        self._do(lambda connection: _commit(connection.bare))
+        self._do(self._left.before(lambda connection: _commit(connection.bare)))
         if self._connection is not None:
             self._connection.close()
 
@@ -163,8 +151,16 @@ def _commit(connection: sa.Connection) -> None:
 
 
 def _told[*A, T](work: Callable[[*A], T], *args: *A) -> T:
-    with telling_unavailable():
+    with _telling_unavailable():
         return work(*args)
+
+
+@contextmanager
+def _telling_unavailable() -> Iterator[None]:
+    try:
+        yield
+    except (exc.OperationalError, exc.InterfaceError, exc.TimeoutError) as error:
+        raise StoreUnavailable(f"the store does not answer: {error}") from error
 
 
 def _engine(url: sa.URL, size: int, begin: str, pragmas: Mapping[str, object]) -> sa.Engine:

@@ -12,14 +12,17 @@ from persistence import tables
 from persistence.account import Accounts
 from persistence.database import Connection, Database, Query
 from persistence.directory import Directory
+from persistence.leases import SqlLeases
+from persistence.loading import lock
 from persistence.lock import DirectoryLock
 from persistence.mapping import APPROVAL_REQUESTS, COMMANDS, ORDERS
 from persistence.outbox import Outbox
 from persistence.prices import SqlReferencePrices
 from persistence.reads import SqlReads
 from persistence.transaction import SqlTransaction
+from persistence.wanted import SqlWanted
 from persistence.within import within
-from trading.command import Command
+from trading.command import Command, CommandState
 from trading.control import ApprovalRequest
 from trading.ids import AccountID, TenantID, WireID
 from trading.instrument import Catalogue
@@ -39,6 +42,18 @@ _OPEN_COMMANDS = (
     COMMANDS.select()
     .where(within(tables.commands.c.account_id, "accounts"), tables.OPEN_COMMAND)
     .order_by(tables.commands.c.created_at, tables.commands.c.wire_id)
+)
+# The wider condition is the index's own: only so does the planner see that it serves.
+_QUEUED = _OPEN_COMMANDS.where(tables.commands.c.state == sa.literal_column("'QUEUED'"))
+_STATES = sa.select(tables.commands.c.wire_id, tables.commands.c.state).where(
+    within(tables.commands.c.wire_id, "wire_ids")
+)
+_FENCE = (
+    tables.accounts.update()
+    .where(
+        within(tables.accounts.c.id, "accounts"), tables.accounts.c.fence < sa.bindparam("epoch")
+    )
+    .values(fence=sa.bindparam("epoch"))
 )
 _OPEN_ORDERS = (
     ORDERS.select()
@@ -88,12 +103,18 @@ class SqlStore:
     """
 
     def __init__(
-        self, database: Database, catalogue: Catalogue, clock: Clock, lock: DirectoryLock
+        self,
+        database: Database,
+        catalogue: Catalogue,
+        clock: Clock,
+        lock: DirectoryLock | None = None,
     ) -> None:
-        """Take a database that is open and of the right schema."""
+        """Take a database that is open and of the right schema, and the lock on its directory."""
         self.catalogue = catalogue
         self.reads = SqlReads(database, catalogue)
         self.prices = SqlReferencePrices(database)
+        self.wanted = SqlWanted(database, clock)
+        self.leases = SqlLeases(database, clock)
         self.outbox = Outbox(database)
         self.directory = Directory(database)
         self.accounts = Accounts(database)
@@ -104,13 +125,19 @@ class SqlStore:
     async def close(self) -> None:
         """Close all connections, and let go of the directory."""
         await self._database.close()
-        self._lock.release()
+        if self._lock is not None:
+            self._lock.release()
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[SqlTransaction]:
-        """Begin a transaction. Raises StoreUnavailable."""
-        async with self._database.transaction() as steps:
+    async def transaction(self, *, urgent: bool = False) -> AsyncIterator[SqlTransaction]:
+        """Begin a transaction; one that is urgent waits for no order's. Raises StoreUnavailable."""
+        database = self._database.urgent if urgent else self._database
+        async with database.transaction() as steps:
             yield SqlTransaction(steps, self.catalogue)
+
+    async def fence(self, accounts: Collection[AccountID], epoch: int) -> None:
+        """Lock accounts and raise their fence to an epoch: earlier owners write there no more."""
+        await self._database.urgent.write(_fence, accounts, epoch)
 
     async def accounts_of(self, wire_ids: Collection[WireID]) -> Mapping[WireID, AccountID]:
         """Return the accounts whose orders these ids address; an id never changes its account."""
@@ -123,7 +150,9 @@ class SqlStore:
 
     async def account_ids(self, tenant_id: TenantID) -> Sequence[AccountID]:
         """Return the accounts of a tenant."""
-        return [row.id for row in await self._rows(_OF_TENANT, tenant_id=tenant_id)]
+        values = {"tenant_id": tenant_id}
+        rows = await self._database.urgent.read(Connection.rows, _OF_TENANT, values)
+        return [row.id for row in rows]
 
     async def open_orders(self, accounts: Collection[AccountID]) -> Sequence[Order]:
         """Return the orders that are open or have an open command, oldest first."""
@@ -133,6 +162,15 @@ class SqlStore:
         """Return the ledger's open commands, oldest first."""
         return [COMMANDS.item(row) for row in await self._rows(_OPEN_COMMANDS, accounts=accounts)]
 
+    async def queued(self, accounts: Collection[AccountID]) -> Sequence[Command]:
+        """Return the commands that no session has sent yet, oldest first: cheap enough to poll."""
+        return [COMMANDS.item(row) for row in await self._rows(_QUEUED, accounts=accounts)]
+
+    async def command_states(self, wire_ids: Collection[WireID]) -> Mapping[WireID, CommandState]:
+        """Return how far commands got; absent if there is no such command."""
+        rows = await self._rows(_STATES, wire_ids=wire_ids)
+        return {row.wire_id: row.state for row in rows}
+
     async def cursor(self, broker: str) -> str | None:
         """Return the place in a broker's stream up to which everything is recorded."""
         rows = await self._rows(_CURSOR, broker=broker)
@@ -140,8 +178,15 @@ class SqlStore:
 
     async def approval_request(self, request_id: str) -> ApprovalRequest | None:
         """Return a request to loosen that is not approved, expired or overtaken by a change."""
-        rows = await self._rows(_REQUEST, id=request_id, now=self._clock.now())
+        values = {"id": request_id, "now": self._clock.now()}
+        rows = await self._database.urgent.read(Connection.rows, _REQUEST, values)
         return APPROVAL_REQUESTS.item(rows[0]) if rows else None
 
     async def _rows(self, query: Query, **values: object) -> Sequence[Any]:
         return await self._database.read(Connection.rows, query, values)
+
+
+def _fence(connection: Connection, accounts: Collection[AccountID], epoch: int) -> None:
+    # A fence that is higher already stays.
+    locked = lock(connection, accounts)
+    connection.run(_FENCE, {"accounts": locked, "epoch": epoch})

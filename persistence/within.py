@@ -9,13 +9,12 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
-from persistence.columns import TextSet
+from persistence.columns import NumberSet, PairSet, TextSet
 
 
-class Within(FunctionElement[bool]):
-    """A condition: the column's value is among the texts of the parameter."""
+class _Membership(FunctionElement[bool]):
+    """A condition that each database has its own words for."""
 
-    name = "within"
     type = sa.Boolean()
     inherit_cache = True
 
@@ -25,18 +24,63 @@ class Within(FunctionElement[bool]):
         return self
 
 
+class Within(_Membership):
+    """A condition: the column's value is among the elements of the parameter."""
+
+    name = "within"
+    inherit_cache = True
+
+
+class PairWithin(_Membership):
+    """A condition: the values of two columns are among the pairs of the parameter."""
+
+    name = "pair_within"
+    inherit_cache = True
+
+
 def within(column: sa.ColumnElement[Any], parameter: str) -> Within:
-    """Ask that a text column has one of a parameter's values; none has, if there are none."""
-    return Within(column, sa.bindparam(parameter, type_=TextSet()))
+    """Ask that a column has one of a parameter's values; none has, if there are none."""
+    is_number = isinstance(column.type, sa.Integer)
+    return Within(column, sa.bindparam(parameter, type_=NumberSet() if is_number else TextSet()))
+
+
+def pair_within(
+    first: sa.ColumnElement[Any], second: sa.ColumnElement[Any], parameter: str
+) -> PairWithin:
+    """Ask that two columns have the values of one of a parameter's pairs."""
+    return PairWithin(first, second, sa.bindparam(parameter, type_=PairSet()))
+
+
+def _parts(element: _Membership, compiler: SQLCompiler, options: dict[str, Any]) -> list[str]:
+    return [compiler.process(part, **options) for part in element.clauses]
+
+
+# What S608 suspects below are compiled parts of statements, and no values.
 
 
 @compiles(Within, "sqlite")
 def _on_sqlite(element: Within, compiler: SQLCompiler, **options: Any) -> str:
-    column, values = (compiler.process(part, **options) for part in element.clauses)
-    return f"{column} IN (SELECT value FROM json_each({values}))"  # noqa: S608 - both are compiled parts
+    column, values = _parts(element, compiler, options)
+    return f"{column} IN (SELECT value FROM json_each({values}))"  # noqa: S608
 
 
 @compiles(Within, "postgresql")
 def _on_postgresql(element: Within, compiler: SQLCompiler, **options: Any) -> str:
-    column, values = (compiler.process(part, **options) for part in element.clauses)
+    column, values = _parts(element, compiler, options)
     return f"{column} = ANY ({values})"
+
+
+@compiles(PairWithin, "sqlite")
+def _pairs_on_sqlite(element: PairWithin, compiler: SQLCompiler, **options: Any) -> str:
+    first, second, pairs = _parts(element, compiler, options)
+    each = f"SELECT value ->> 0, value ->> 1 FROM json_each({pairs})"  # noqa: S608
+    return f"({first}, {second}) IN ({each})"
+
+
+@compiles(PairWithin, "postgresql")
+def _pairs_on_postgresql(element: PairWithin, compiler: SQLCompiler, **options: Any) -> str:
+    first, second, pairs = _parts(element, compiler, options)
+    type_ = "bigint" if isinstance(list(element.clauses)[1].type, sa.Integer) else "text"
+    # Of an array the planner knows, or at least guesses well, how few elements it has.
+    each = f"SELECT pair::json ->> 0, CAST(pair::json ->> 1 AS {type_}) FROM unnest({pairs}) pair"  # noqa: S608
+    return f"({first}, {second}) IN ({each})"

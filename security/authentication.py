@@ -1,6 +1,7 @@
 """From a token to a principal: who is asking, and what of it the store still grants."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Protocol
 
 from security.roles import Role, permitted
@@ -8,7 +9,13 @@ from security.verifier import Claims
 from trading.ids import AccountID, TenantID, UserID
 from trading.outcome import Unauthenticated
 from trading.permission import Entitlement, Principal
+from trading.ports import Clock
 
+KEPT_S = 2
+"""How long a caller is taken from memory, and so how late a change of its rights can be felt."""
+
+KEPT_MAX = 4096
+_SECOND_NS = 1_000_000_000
 _SEND = "send `authorization: Bearer <token>`"
 
 
@@ -50,17 +57,47 @@ class Tokens(Protocol):
         """Return what a token says. Raises Unauthenticated."""
 
 
-class Authentication:
-    """Authenticates callers by the bearer token of a request or of a socket."""
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    principal: Principal
+    until: int
 
-    def __init__(self, *, tokens: Tokens, users: Users) -> None:
+
+class Authentication:
+    """Authenticates callers by the bearer token of a request or of a socket.
+
+    Whom it has let in, it knows again for `KEPT_S` seconds, because to verify a signature and to
+    read the user is a good part of what an order costs. A refusal is never remembered, and nobody
+    is known again once the token has ended.
+    """
+
+    def __init__(self, *, tokens: Tokens, users: Users, clock: Clock) -> None:
         """Take what verifies tokens and knows users."""
         self._tokens = tokens
         self._users = users
+        self._clock = clock
+        self._kept: dict[str, _Kept] = {}
 
     async def of_header(self, authorization: str | None) -> Principal:
         """Authenticate by an Authorization header. Raises Unauthenticated."""
-        return await self._principal(self._tokens.verify(_bearer(authorization)))
+        token = _bearer(authorization)
+        kept = self._kept.get(token)
+        if kept is not None and self._is_good(kept):
+            return kept.principal
+        asked_at = self._clock.monotonic()
+        principal = await self._principal(self._tokens.verify(token))
+        self._keep(token, _Kept(principal, asked_at + KEPT_S * _SECOND_NS))
+        return principal
+
+    def _is_good(self, kept: _Kept) -> bool:
+        is_fresh = self._clock.monotonic() < kept.until
+        return is_fresh and self._clock.now() < kept.principal.expires_at
+
+    def _keep(self, token: str, kept: _Kept) -> None:
+        if len(self._kept) >= KEPT_MAX:
+            # Nothing is lost by it but time, and tokens that nobody uses any more go too.
+            self._kept.clear()
+        self._kept[token] = kept
 
     async def of_payload(self, payload: object) -> Principal:
         """Authenticate by the payload of `connection_init` or `ping`. Raises Unauthenticated."""

@@ -10,9 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from trading.books import Wants
+from trading.books import Books, Wants
 from trading.clerk import Clerk, Decided, Handled
 from trading.command import CancelAllOrders, CancelOrder, OrderCommand, PlaceOrder, ReplaceOrder
+from trading.emergency import KnownOrders
 from trading.ids import AccountID, InstrumentID, WireID
 from trading.instrument import Catalogue, UnknownSymbol
 from trading.ledger import Dispatch
@@ -27,15 +28,15 @@ _QUEUE_MAX = 4096
 
 
 class Session(Protocol):
-    """A broker session that this process owns, as far as accepting commands needs it."""
+    """A broker's session, in this process or another, as far as accepting commands needs it."""
 
     @property
-    def epoch(self) -> int:
-        """The lease under which it sends."""
+    def epoch(self) -> int | None:
+        """The lease under which this process sends; None where another does."""
 
     @property
     def is_open(self) -> bool:
-        """Whether recovery is done and the session works."""
+        """Whether commands are taken."""
 
     def dispatch(self, dispatches: Sequence[Dispatch]) -> None:
         """Send commands that are committed as SENT."""
@@ -79,6 +80,7 @@ class CommandQueue:
         quotes: Quotes,
         doorbell: Doorbell,
         clock: Clock,
+        known: KnownOrders | None = None,
     ) -> None:
         """Take the broker sessions that this process owns, by the broker's name."""
         self._store = store
@@ -88,6 +90,7 @@ class CommandQueue:
         self._quotes = quotes
         self._doorbell = doorbell
         self._clock = clock
+        self._known = known or KnownOrders()
         self._queue: deque[_Pending] = deque()
         self._filled = asyncio.Event()
         self._idle = asyncio.Event()
@@ -158,13 +161,16 @@ class CommandQueue:
         accounts = sorted({pending.command.account_id for pending in batch})
         at = self._clock.now()
         handled: list[Handled] = []
+        elsewhere: set[str] = set()
         try:
             async with self._store.transaction() as transaction:
                 await transaction.lock(accounts)
                 books = await transaction.load(wants([p.command for p in batch], self._catalogue))
                 for p in batch:
-                    epoch = self._sessions[p.broker].epoch
+                    epoch = self._epoch(p, books)
                     handled.append(self._clerk.handle(books, p.command, epoch, at))
+                    if epoch is None:
+                        elsewhere.add(p.broker)
                 await transaction.save(books)
         except StoreUnavailable:
             for pending, each in zip(batch, handled, strict=False):
@@ -175,9 +181,18 @@ class CommandQueue:
         for pending, each in zip(batch, handled, strict=True):
             self._sessions[pending.broker].dispatch(each.dispatches)
         self._doorbell.ring(accounts)
+        self._known.remember(books.orders.values())
+        for broker in elsewhere:
+            self._doorbell.ring_session(broker)
         # Buying power rests on the marks of all that is held, so those must stay fresh as well.
         self._quotes.want({symbol for _, symbol in books.positions})
         return settled
+
+    def _epoch(self, pending: _Pending, books: Books) -> int | None:
+        """Return our lease of the session, unless a later owner has fenced the account."""
+        epoch = self._sessions[pending.broker].epoch
+        account = books.accounts[pending.command.account_id]
+        return epoch if epoch is not None and account.fence <= epoch else None
 
     def _expect(self, pending: _Pending, handled: Handled) -> Settled:
         if not pending.awaits_broker or handled.wire_id is None:

@@ -15,6 +15,7 @@ from trading.command import (
     ReplaceOrder,
 )
 from trading.decision import RiskDecision
+from trading.emergency import EmergencyDesk
 from trading.execution import OrderCancelReject
 from trading.ids import AccountID
 from trading.instrument import Catalogue, UnknownSymbol
@@ -27,13 +28,14 @@ from trading.outcome import (
     MassCancelResult,
     NotFound,
     OrderMassCancelReport,
+    OutcomeUnknown,
     PlaceResult,
     WaitFor,
 )
 from trading.permission import Principal
 from trading.ports import Clock, Prices
 from trading.reject import InputError
-from trading.store import Reads, Store
+from trading.store import Reads, Store, StoreUnavailable
 from trading.validation import input_errors
 
 _WAIT_FOR_BROKER_S = 2.0
@@ -52,6 +54,7 @@ class OrderDesk:
         catalogue: Catalogue,
         prices: Prices,
         clock: Clock,
+        emergency: EmergencyDesk | None = None,
     ) -> None:
         """Take the queue that commits commands, and what a preview and a repetition need to see."""
         self._queue = queue
@@ -61,6 +64,7 @@ class OrderDesk:
         self._catalogue = catalogue
         self._prices = prices
         self._clock = clock
+        self._emergency = emergency
         self._brokers: dict[AccountID, str] = {}
 
     async def place(
@@ -88,8 +92,14 @@ class OrderDesk:
     async def cancel(
         self, principal: Principal, command: CancelOrder, wait_for: WaitFor
     ) -> AmendResult:
-        """Cancel an order. Raises as `place`."""
-        return await self._amend(principal, command, wait_for)
+        """Cancel an order, in an emergency also while the store is down. Raises as `place`."""
+        try:
+            return await self._amend(principal, command, wait_for)
+        except (OutcomeUnknown, StoreUnavailable):
+            canceled = self._emergency and await self._emergency.cancel(command)
+            if not canceled:
+                raise
+            return canceled
 
     async def cancel_all(self, principal: Principal, command: CancelAllOrders) -> MassCancelResult:
         """Cancel the open orders of an account, or those in one instrument or on one side."""

@@ -6,17 +6,39 @@ from dataclasses import dataclass
 
 from trading.account import TradingState
 from trading.ids import AccountID
-from trading.ports import PermitRefused
+from trading.ports import Clock, PermitRefused
 
 
 class Permits:
-    """The trading states of accounts as this process last heard them, and whether it may send."""
+    """Whether this process may send, and the trading states of accounts as it last heard them.
 
-    def __init__(self) -> None:
-        """Begin with no word of any account: the state under which an order was approved holds."""
+    It may send until a deadline, which its lease pushes on: a process that was stopped for long
+    and goes on finds it passed, before it can have heard of anything.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        """Begin closed, and with no word of any account."""
+        self._clock = clock
+        self._deadline = 0
         self._states: dict[AccountID, TradingState] = {}
-        self.is_open = True
-        """False once this process has fenced itself off: then nothing more is sent."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether this process may send now."""
+        return self._clock.monotonic() < self._deadline
+
+    def check_open(self) -> None:
+        """Raise PermitRefused if nothing may be sent, not even a cancel."""
+        if not self.is_open:
+            raise PermitRefused("this process may no longer send")
+
+    def extend(self, deadline: int) -> None:
+        """Let this process send until a moment of its monotonic clock, in nanoseconds."""
+        self._deadline = deadline
+
+    def close(self) -> None:
+        """Let nothing more leave."""
+        self._deadline = 0
 
     def hear(self, account_id: AccountID, state: TradingState) -> None:
         """Take in an account's trading state, with effect on everything not yet written."""
@@ -41,8 +63,7 @@ class AccountPermit:
 
     def check(self) -> None:
         """Raise PermitRefused if the gate has closed since the approval."""
-        if not self.permits.is_open:
-            raise PermitRefused("this process may no longer send")
+        self.permits.check_open()
         state = self.permits.state(self.account_id, self.approved_under)
         if state.strictness > self.approved_under.strictness or state is TradingState.HALTED:
             raise PermitRefused(f"the account is {state}")

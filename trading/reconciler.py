@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Sequence
+from itertools import chain, repeat
 
 from trading.books import Wants
 from trading.command import CommandState
 from trading.execution import Break, BreakKind
 from trading.ids import AccountID, InstrumentID, WireID
 from trading.order import Order
-from trading.ports import Broker, BrokerError, Clock
+from trading.ports import Broker, BrokerError, BrokerOrder, Clock
 from trading.quantity import ZERO, Qty, plain
 from trading.reconciliation import differences
 from trading.recorder import Compared, Doubted
@@ -22,6 +23,7 @@ from trading.store import Reads, Store
 logger = logging.getLogger(__name__)
 
 _NS_PER_S = 1_000_000_000
+_PAUSES_S = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 
 type _Holding = tuple[AccountID, InstrumentID]
 type _Mismatch = tuple[Qty, Qty]
@@ -67,6 +69,16 @@ class Reconciler:
             logger.error("the broker does not know the order %s, which it had taken", wire_id)
             return []
         return [Compared(wire_id, theirs, as_of_seq)]
+
+    async def inquire(self, wire_id: WireID) -> BrokerOrder | None:
+        """Ask for an order until the broker gives a clear answer; a failed query is none."""
+        for pause_s in chain(_PAUSES_S, repeat(_PAUSES_S[-1])):
+            await self._clock.sleep(pause_s)
+            try:
+                return await self._broker.find_order(wire_id)
+            except BrokerError as error:
+                logger.warning("the broker could not be asked for %s: %s", wire_id, error)
+        raise AssertionError("the pauses do not end")
 
     async def _overdue(self, accounts: Collection[AccountID]) -> list[Doubted]:
         """Doubt what was sent long ago without a word since: the stream may be mute."""

@@ -10,45 +10,35 @@ from dataclasses import dataclass
 
 from trading.books import Books, Wants
 from trading.command import CommandState
+from trading.emergency import KnownOrders
 from trading.execution import Break, BreakKind, BrokerEvent, BrokerUnknown
 from trading.ids import AccountID, WireID
 from trading.ledger import Dispatch
-from trading.order import ApprovedOrder, ApprovedReplace
 from trading.permit import Permits
 from trading.ports import (
-    Ack,
     Broker,
     BrokerError,
     Clock,
     Doorbell,
-    InDoubt,
-    Permit,
-    PermitRefused,
-    RateLimited,
-    Rejected,
-    Unauthorized,
-    Unavailable,
 )
 from trading.reconciler import Reconciler
 from trading.recorder import (
-    Answer,
     Doubted,
     Due,
     Found,
     News,
     Recorder,
-    Refused,
     Returned,
 )
+from trading.sending import attempt
 from trading.store import Reads, Store, StoreUnavailable
 
 logger = logging.getLogger(__name__)
 
 _BATCH_MAX = 64
 _INBOX_MAX = 4096
-_RETRY_S = 1.0
 _STORE_RETRY_S = 0.25
-_INQUIRY_S = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
+_LOOK_S = 0.25
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +52,10 @@ class SessionSettings:
     reconcile_every_s: float = 10.0
     answer_within_s: float = 5.0
     drain_s: float = 2.0
+
+
+class Fenced(Exception):
+    """A later owner of the session has fenced these accounts: this one must not write."""
 
 
 class BrokerSession:
@@ -78,6 +72,7 @@ class BrokerSession:
         doorbell: Doorbell,
         clock: Clock,
         epoch: int = 1,
+        known: KnownOrders | None = None,
         settings: SessionSettings | None = None,
     ) -> None:
         """Take the broker's adapter and everything that recording its claims needs."""
@@ -87,6 +82,7 @@ class BrokerSession:
         self._permits = permits
         self._doorbell = doorbell
         self._clock = clock
+        self._known = known or KnownOrders()
         self._settings = settings or SessionSettings()
         self._reconciler = Reconciler(
             broker=broker,
@@ -100,8 +96,12 @@ class BrokerSession:
         self._sends: set[asyncio.Task[None]] = set()
         self._waiting: dict[WireID, list[asyncio.Future[None]]] = {}
         self._unsure: dict[WireID, Dispatch] = {}
+        self._brought: set[WireID] = set()
+        self._rung = asyncio.Event()
         self.epoch = epoch
         self.is_open = False
+        self.ended = asyncio.Event()
+        """Set when the session has died, or found that another process owns it."""
 
     @property
     def name(self) -> str:
@@ -115,6 +115,8 @@ class BrokerSession:
         self._start(self._listen(), "listen")
         self._start(self._record(), "record")
         await self._recover(accounts)
+        self._start(self._look_for_queued(accounts), "queued")
+        self._start(self._ring_by_itself(), "ring")
         self._start(self._reconcile_forever(accounts), "reconcile")
         self.is_open = True
 
@@ -126,11 +128,20 @@ class BrokerSession:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._settings.drain_s):
                 await self._inbox.join()
-        self._permits.is_open = False
+        await self.abandon()
+
+    async def abandon(self) -> None:
+        """Stop at once, as a process must that no longer owns the session."""
+        self.is_open = False
+        self._permits.close()
         for task in self._tasks | self._sends:
             task.cancel()
         await asyncio.gather(*self._tasks, *self._sends, return_exceptions=True)
         await self._broker.close()
+
+    def wake(self) -> None:
+        """Look for commands that another process has queued, now."""
+        self._rung.set()
 
     def dispatch(self, dispatches: Iterable[Dispatch]) -> None:
         """Send commands that are committed as SENT."""
@@ -159,48 +170,21 @@ class BrokerSession:
     def _ended(self, task: asyncio.Task[None]) -> None:
         """Close the session if one of its tasks died of a defect: better shut than half deaf."""
         self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
+        if task.cancelled() or (error := task.exception()) is None:
+            return
+        if isinstance(error, Fenced):
+            logger.warning("%s: another process owns the session now", self.name)
+        else:
             logger.critical("the session task %s died", task.get_name(), exc_info=error)
-            self.is_open = False
+        self.is_open = False
+        self.ended.set()
 
     # --- sending ---------------------------------------------------------------------------------
 
     async def _send(self, dispatch: Dispatch) -> None:
-        answer = await self._attempt(dispatch)
+        answer = await attempt(self._broker, dispatch, self._permits)
         if answer is not None:
             await self._inbox.put(answer)
-
-    async def _attempt(self, dispatch: Dispatch) -> Answer | None:
-        """Send one command. A broker that took it tells the outcome in its stream.
-
-        Whatever cannot be shown to have failed before it took effect is in doubt.
-        """
-        wire_id = dispatch.command.wire_id
-        try:
-            await self._hand_over(dispatch)
-        except Rejected as rejected:
-            return Refused(wire_id, str(rejected))
-        except (PermitRefused, RateLimited, Unavailable, Unauthorized) as refused:
-            wait = refused.retry_after_s if isinstance(refused, RateLimited) else _RETRY_S
-            return Returned(wire_id, str(refused), wait)
-        except InDoubt as doubt:
-            return Doubted(wire_id, str(doubt))
-        except Exception as defect:
-            logger.exception("an adapter let an error of another kind out")
-            return Doubted(wire_id, f"{type(defect).__name__} in the adapter")
-        return None
-
-    async def _hand_over(self, dispatch: Dispatch) -> Ack:
-        match dispatch.approved:
-            case ApprovedOrder() as approved:
-                return await self._broker.submit(approved, self._permit(dispatch))
-            case ApprovedReplace() as approved:
-                return await self._broker.replace(approved, self._permit(dispatch))
-            case None:
-                return await self._broker.cancel(dispatch.order, dispatch.command.wire_id)
-
-    def _permit(self, dispatch: Dispatch) -> Permit:
-        return self._permits.permit(dispatch.order.account_id, dispatch.approved_under)
 
     def _later(self, seconds: float, news: News) -> None:
         async def bring() -> None:
@@ -211,21 +195,9 @@ class BrokerSession:
 
     # --- doubt -----------------------------------------------------------------------------------
 
-    def _inquire(self, command_id: WireID, order_id: WireID) -> None:
-        """Ask the broker for an order until it gives a clear answer; a failed query is none."""
-
-        async def ask() -> None:
-            for attempt in range(1_000_000):
-                await self._clock.sleep(_INQUIRY_S[min(attempt, len(_INQUIRY_S) - 1)])
-                try:
-                    theirs = await self._broker.find_order(order_id)
-                except BrokerError as error:
-                    logger.warning("the broker could not be asked for %s: %s", order_id, error)
-                    continue
-                await self._inbox.put(Found(command_id, theirs))
-                return
-
-        self._start(ask(), "inquire")
+    async def _inquire(self, command_id: WireID, order_id: WireID) -> None:
+        """Ask the broker for an order until it gives a clear answer, and bring that."""
+        await self._inbox.put(Found(command_id, await self._reconciler.inquire(order_id)))
 
     async def _recover(self, accounts: Sequence[AccountID]) -> None:
         """Take up what a process before this one left: what was sent is in doubt."""
@@ -238,6 +210,25 @@ class BrokerSession:
                     await self._inbox.put(Doubted(command.wire_id, command.evidence or "restart"))
                 case _:
                     await self._inbox.put(Due(command.wire_id))
+
+    async def _ring_by_itself(self) -> None:
+        while True:
+            await self._clock.sleep(_LOOK_S)
+            self._rung.set()
+
+    async def _look_for_queued(self, accounts: Sequence[AccountID]) -> None:
+        """Take up what other processes have accepted: each command once, for it is kept here."""
+        while True:
+            await self._rung.wait()
+            self._rung.clear()
+            try:
+                queued = await self._store.queued(accounts)
+            except StoreUnavailable as error:
+                logger.warning("queued commands cannot be read: %s", error)
+                continue
+            fresh = [each.wire_id for each in queued if each.wire_id not in self._brought]
+            self._brought = {each.wire_id for each in queued}
+            await self._bring([Due(wire_id) for wire_id in fresh])
 
     # --- recording -------------------------------------------------------------------------------
 
@@ -259,6 +250,8 @@ class BrokerSession:
         """Record news in one transaction; if that fails, each alone, so that none spoils others."""
         try:
             await self._once_available(self._commit, batch)
+        except Fenced:
+            raise
         except Exception:
             logger.exception("news could not be recorded: %s", batch)
             if len(batch) == 1:
@@ -284,6 +277,7 @@ class BrokerSession:
             async with self._store.transaction() as transaction:
                 await transaction.lock(accounts)
                 books = await transaction.load(_wants(batch, accounts))
+                self._check_fences(books)
                 for news in batch:
                     dispatches += self._recorder.take(books, news, self.epoch, at)
                 cursors = [n.cursor for n in batch if isinstance(n, BrokerEvent) and n.cursor]
@@ -293,8 +287,14 @@ class BrokerSession:
             self._unsure |= {each.command.wire_id: each for each in dispatches}
             raise
         self._doorbell.ring(accounts)
+        self._known.remember(books.orders.values())
         self.dispatch([*self._committed_before(books, dispatches), *dispatches])
         self._follow_up(batch, books)
+
+    def _check_fences(self, books: Books) -> None:
+        """Refuse to write where a later owner has put its fence, however late we come back."""
+        if any(account.fence > self.epoch for account in books.accounts.values()):
+            raise Fenced(self.name)
 
     def _committed_before(self, books: Books, now: Sequence[Dispatch]) -> list[Dispatch]:
         """Return what a commit whose answer was lost has marked as sent after all."""
@@ -319,8 +319,9 @@ class BrokerSession:
             if isinstance(news, BrokerUnknown):
                 self._start(self._compare(order.wire_id, order.last_seq), "compare")
             elif isinstance(news, Doubted) and state is CommandState.IN_DOUBT:
-                self._inquire(news.wire_id, order.wire_id)
+                self._start(self._inquire(news.wire_id, order.wire_id), "inquire")
             elif isinstance(news, Returned) and state is CommandState.QUEUED:
+                self._brought.add(news.wire_id)
                 self._later(news.retry_after_s, Due(news.wire_id))
 
     def _wake(self, wire_id: WireID) -> None:

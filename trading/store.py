@@ -10,7 +10,7 @@ from typing import Protocol
 
 from trading.account import Account, Position
 from trading.books import Books, Wants
-from trading.command import Command
+from trading.command import Command, CommandState
 from trading.control import ApprovalRequest, TradingStateChange
 from trading.decision import RiskDecision
 from trading.execution import Break, ExecutionReport, OrderCancelReject, Report
@@ -51,6 +51,15 @@ class Store(Protocol):
     async def open_orders(self, accounts: Collection[AccountID]) -> Sequence[Order]:
         """Return the orders that are open or have an open command, oldest first."""
 
+    async def queued(self, accounts: Collection[AccountID]) -> Sequence[Command]:
+        """Return the QUEUED commands, oldest first: asked for four times a second."""
+
+    async def command_states(self, wire_ids: Collection[WireID]) -> Mapping[WireID, CommandState]:
+        """Return how far commands got."""
+
+    async def fence(self, accounts: Collection[AccountID], epoch: int) -> None:
+        """Lock accounts and raise their fence to an epoch: earlier owners write there no more."""
+
     async def open_commands(self, accounts: Collection[AccountID]) -> Sequence[Command]:
         """Return the ledger's open commands, oldest first."""
 
@@ -72,6 +81,16 @@ class ReferencePrices(Protocol):
 
     async def ages(self, symbols: Collection[InstrumentID]) -> Mapping[InstrumentID, int]:
         """Return when each symbol's reference was received, in UTC nanoseconds; absent if never."""
+
+
+class Wanted(Protocol):
+    """Which reference prices are needed: any process says so, and the owner of the feed looks."""
+
+    async def want(self, symbols: Collection[InstrumentID]) -> None:
+        """Say that these are needed, for some minutes; cheap to repeat with every order."""
+
+    async def wanted(self) -> Collection[InstrumentID]:
+        """Return the symbols that some process has said it needs, and not too long ago."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,3 +198,11 @@ def shard_of(account_id: AccountID) -> int:
 
 class StoreUnavailable(Exception):
     """The store did not answer; whether a commit took effect must be asked again by ClOrdID."""
+
+
+class StoreBusy(StoreUnavailable):
+    """The store gave the transaction up, as for a lock that stayed taken: nothing was done."""
+
+
+class StoreOverloaded(StoreBusy):
+    """All connections stayed taken: nothing was done, and trying again at once is no use."""

@@ -1,7 +1,7 @@
 """The tables of the store, the same on SQLite and PostgreSQL.
 
 Columns bear the names of the fields they hold. Every row belongs to a tenant, directly or by its
-account; instruments, reference prices and the brokers' streams are shared.
+account; instruments, reference prices, leases and the brokers' streams are shared.
 """
 
 from persistence.tables.account import (
@@ -27,7 +27,8 @@ from persistence.tables.execution import (
     reports,
     stream_cursors,
 )
-from persistence.tables.instrument import instruments, reference_prices
+from persistence.tables.instrument import instruments, reference_prices, wanted_symbols
+from persistence.tables.lease import leases
 from persistence.tables.order import (
     OPEN_COMMAND,
     OPEN_ORDER,
@@ -54,6 +55,7 @@ __all__ = [
     "fills",
     "gateway",
     "instruments",
+    "leases",
     "limits",
     "metadata",
     "orders",
@@ -65,4 +67,5 @@ __all__ = [
     "tenants",
     "trading_state_changes",
     "users",
+    "wanted_symbols",
 ]

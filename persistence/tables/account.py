@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 
 from persistence.columns import COUNT, ID, INSTANT, TEXT, Exact, OneOf
-from persistence.tables.base import column, key, metadata, optional, serial
+from persistence.tables.base import ROOM_TO_CHANGE, column, key, metadata, optional, serial
 from trading.account import TradingState
 from trading.limits import LimitName
 from trading.permission import Entitlement
@@ -38,6 +38,7 @@ accounts = sa.Table(
     sa.Index("ix_accounts_broker", "broker", "id"),
     sa.CheckConstraint("last_seq >= 0", name="last_seq"),
     sa.CheckConstraint("open_orders >= 0", name="open_orders"),
+    postgresql_with=ROOM_TO_CHANGE,
 )
 
 users = sa.Table(
@@ -70,6 +71,7 @@ positions = sa.Table(
     column("open_sell_qty", Exact()),
     column("open_sell_notional", Exact()),
     column("as_of_seq", COUNT),
+    postgresql_with=ROOM_TO_CHANGE,
 )
 
 limits = sa.Table(

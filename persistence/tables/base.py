@@ -40,6 +40,11 @@ def serial() -> sa.Column[Any]:
     return sa.Column("id", SERIAL, primary_key=True, nullable=False, autoincrement=True)
 
 
+ROOM_TO_CHANGE = {"fillfactor": 70}
+"""For rows that change all the time: PostgreSQL puts a new version beside the old one, where there
+is room, and then need not touch an index."""
+
+
 def among(column: sa.Column[Any], members: Iterable[StrEnum]) -> sa.ColumnElement[bool]:
     """Ask that a column has one of some enum's members."""
     # Spelled out rather than bound: a planner uses a partial index only for a condition that it

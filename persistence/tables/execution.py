@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 
 from persistence.columns import COUNT, FLAG, ID, INSTANT, TEXT, Exact, OneOf
-from persistence.tables.base import among, column, key, metadata, optional, serial
+from persistence.tables.base import ROOM_TO_CHANGE, among, column, key, metadata, optional, serial
 from trading.execution import FILLS, BreakKind, ExecType, Origin
 from trading.order import OrdStatus, OrdType, Side, TimeInForce
 from trading.reject import CxlRejReason, CxlRejResponseTo, OrdRejReason, RejectedBy
@@ -89,7 +89,13 @@ fills = sa.Table(
 
 broker_events = sa.Table("broker_events", metadata, key("key", ID))
 
-stream_cursors = sa.Table("stream_cursors", metadata, key("broker", ID), column("position", TEXT))
+stream_cursors = sa.Table(
+    "stream_cursors",
+    metadata,
+    key("broker", ID),
+    column("position", TEXT),
+    postgresql_with=ROOM_TO_CHANGE,
+)
 
 outbox = sa.Table(
     "outbox",
@@ -98,6 +104,9 @@ outbox = sa.Table(
     column("account_id", ID, sa.ForeignKey("accounts.id")),
     column("first_seq", COUNT),
     column("last_seq", COUNT),
+    # Empty in rows of a release that did not know of shards and may still be running.
+    optional("shard", COUNT),
+    sa.Index("ix_outbox_shard", "shard", "id"),
     sa.CheckConstraint("0 < first_seq AND first_seq <= last_seq", name="range"),
     # Rows are deleted by id, so that no id may come twice.
     sqlite_autoincrement=True,

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 
 from persistence.columns import FLAG, ID, INSTANT, TEXT, Exact, OneOf
-from persistence.tables.base import column, key, metadata, optional
+from persistence.tables.base import ROOM_TO_CHANGE, column, key, metadata, optional
 from trading.instrument import SecurityType
 
 instruments = sa.Table(
@@ -37,4 +37,13 @@ reference_prices = sa.Table(
     column("received_at", INSTANT),
     column("source", TEXT),
     column("delayed", FLAG),
+    postgresql_with=ROOM_TO_CHANGE,
+)
+
+wanted_symbols = sa.Table(
+    "wanted_symbols",
+    metadata,
+    key("symbol", ID),
+    column("asked_at", INSTANT),
+    postgresql_with=ROOM_TO_CHANGE,
 )

@@ -30,11 +30,13 @@ class Bench:
 
     def __init__(self) -> None:
         self.store, self.clock, self.bus = FakeStore(), FakeClock(), FaultyBus(Handoff())
+        self.unheard: set[AccountID] = set()
         self.relay = Relay(
             outbox=self.store,
             reads=cast("Reads", self.store),
             bus=self.bus,
             clock=self.clock,
+            is_followed=lambda account_id: account_id not in self.unheard,
         )
 
     def sent(self, account_id: AccountID) -> list[int]:
@@ -104,6 +106,35 @@ async def test_rows_are_marked_together() -> None:
         await bench.clock.advance(0.25)
         assert bench.store.marks == 1
         assert bench.sent(ONE) == list(range(1, 11))
+
+
+async def test_what_nobody_hears_of_is_neither_read_nor_sent_and_still_marked() -> None:
+    async with running() as bench:
+        bench.unheard = {ONE, OTHER}
+        bench.store.commit(2)
+        bench.store.commit(1, OTHER)
+        bench.relay.ring({ONE, OTHER})
+        await settle()
+        assert bench.store.reads == []
+        await bench.clock.advance(0.25)
+        assert bench.store.reads == ["pending"]
+        assert bench.bus.sent == []
+        assert bench.store.rows == []
+
+
+async def test_one_who_is_heard_of_is_published_beside_one_who_is_not() -> None:
+    async with running() as bench:
+        bench.unheard = {OTHER}
+        bench.store.commit(1)
+        bench.store.commit(1, OTHER)
+        bench.relay.ring({ONE, OTHER})
+        await settle()
+        assert (bench.sent(ONE), bench.sent(OTHER)) == ([1], [])
+        bench.unheard = set()
+        bench.store.commit(1, OTHER)
+        bench.relay.ring({OTHER})
+        await settle()
+        assert bench.sent(OTHER) == [2]
 
 
 async def test_a_large_commit_is_read_in_pages_and_sent_whole() -> None:

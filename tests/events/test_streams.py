@@ -47,8 +47,14 @@ class Process:
         handoff = Handoff()
         self.bus = FaultyBus(handoff)
         reads = cast("Reads", self.store)
-        self.relay = Relay(outbox=self.store, reads=reads, bus=self.bus, clock=self.clock)
         self.news = News(handoff, self.clock)
+        self.relay = Relay(
+            outbox=self.store,
+            reads=reads,
+            bus=self.bus,
+            clock=self.clock,
+            is_followed=self.news.is_followed,
+        )
         self.streams = LiveStreams(
             reads=reads, quotes=self.quotes, news=self.news, clock=self.clock
         )
@@ -188,6 +194,7 @@ async def test_a_subscriber_gets_every_report_once_in_order(
 async def test_the_log_comes_first_in_pages_and_then_the_news() -> None:
     async with process() as each:
         await each.commit(2 * PAGE + 1)
+        await each.clock.advance(streams.POLL_S)  # The relay has passed over what nobody heard of.
         async with subscribed(each.streams.reports(ONE, 0)) as subscriber:
             assert len(await subscriber.take()) == 2 * PAGE + 1
             pages = each.store.reads.count("reports")

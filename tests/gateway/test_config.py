@@ -5,7 +5,17 @@ from pathlib import Path
 
 import pytest
 
-from gateway.config import ConfigError, Settings, check, describe, from_environment, with_options
+from gateway.config import (
+    ConfigError,
+    HostPort,
+    Role,
+    Secret,
+    Settings,
+    check,
+    describe,
+    from_environment,
+    with_options,
+)
 from tests.gateway.conftest import Command
 from trading.ports import Environment
 
@@ -18,6 +28,11 @@ GOOD = {
     "SPEED": ("2.5", Decimal("2.5")),
     "SEED": ("7", 7),
     "FAULTS": ("faults.json", Path("faults.json")),
+    "DATABASE_URL": ("postgresql://u:p@db:5432/d", Secret("postgresql://u:p@db:5432/d")),
+    "AMQP_URL": ("amqps://u:p@mq/v", Secret("amqps://u:p@mq/v")),
+    "REDIS_URL": ("rediss://:p@cache/1", Secret("rediss://:p@cache/1")),
+    "EXCHANGE": ("::1:8100", HostPort("::1", 8100)),
+    "ROLE": ("session", Role.SESSION),
     "LOG_LEVEL": ("debug", "DEBUG"),
 }
 BAD = {
@@ -29,6 +44,11 @@ BAD = {
     "SPEED": ["-1", "fast", "", "NaN", "Infinity", "sNaN"],
     "SEED": ["-1", "one", "1.5", ""],
     "FAULTS": [""],
+    "DATABASE_URL": ["", "db", "mysql://db/d", "postgresql:///d", "postgresql://[db/d"],
+    "AMQP_URL": ["", "mq", "http://mq/", "amqp://"],
+    "REDIS_URL": ["", "cache", "amqp://cache/", "redis:///0"],
+    "EXCHANGE": ["", "8100", "host:", ":8100", "host:0", "host:port"],
+    "ROLE": ["", "gateway", "ALL"],
     "LOG_LEVEL": ["LOUD", "", "NOTSET"],
 }
 
@@ -61,7 +81,8 @@ def test_a_bad_value_is_refused_by_the_name_of_its_variable(name: str, text: str
         from_environment(named({name: text}))
 
     words = str(refused.value)
-    assert words.startswith(f"DRAWBRIDGE_{name}={text!r}: ")
+    shown = "…" if isinstance(GOOD[name][1], Secret) else repr(text)
+    assert words.startswith(f"DRAWBRIDGE_{name}={shown}: ")
     assert "say " in words
 
 
@@ -124,10 +145,12 @@ def test_what_cannot_work_together_is_refused(variables: dict[str, str], words: 
 
 
 def test_what_is_described_would_give_the_same_settings() -> None:
-    settings = from_environment(named({name: text for name, (text, _) in GOOD.items()}))
+    shown = {name: text for name, (text, value) in GOOD.items() if not isinstance(value, Secret)}
+    settings = from_environment(named(shown))
 
     described = dict(line.split("=", 1) for line in describe(settings).splitlines())
-    assert from_environment(described) == settings
+    set_alone = {name: text for name, text in described.items() if text}
+    assert from_environment(set_alone) == settings
 
 
 def test_check_config_shows_what_would_run(command: Command) -> None:

@@ -1,7 +1,6 @@
 """Tenants, users and accounts are added whole, or not at all; so is what a fresh store gets."""
 
 from decimal import Decimal
-from pathlib import Path
 
 import pytest
 
@@ -10,7 +9,6 @@ from persistence.directory import User
 from persistence.errors import StoreRefused
 from persistence.seed import seed, standard_limits
 from persistence.store import SqlStore
-from tests.persistence.conftest import opened
 from tests.persistence.samples import STOCK, TENANT, account, limits
 from trading.ids import AccountID, InstrumentID, TenantID, UserID
 from trading.instrument import SecurityType
@@ -67,14 +65,13 @@ async def test_a_user_without_accounts_is_known(store: SqlStore) -> None:
     assert await store.directory.user(UserID("nobody")) is None
 
 
-async def test_a_fresh_store_is_seeded_once(tmp_path: Path) -> None:
-    store = await opened(tmp_path)
+async def test_a_fresh_store_is_seeded_once(fresh: SqlStore) -> None:
+    store = fresh
     await seed(store, "paper")
     await seed(store, "another")
     accounts = await store.reads.accounts([AccountID("equity"), AccountID("futures")])
     users = {user.id: user for user in await store.directory.users()}
     limits = [await store.reads.limits(each.id) for each in accounts]
-    await store.close()
 
     assert [(each.cash, each.currency, each.broker) for each in accounts] == [
         (Decimal(1_000_000), "USD", "paper"),

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from persistence import mapping
 from persistence.account import Tenant
 from persistence.store import SqlStore
-from tests.persistence.conftest import opened
+from tests.persistence.conftest import lent_store
 from tests.persistence.samples import account, limits
 from tests.persistence.test_mapping import items
 from trading.books import Books, Wants
@@ -93,9 +93,10 @@ async def saved_and_loaded(store: SqlStore, books: Books) -> Books:
         )
 
 
-def test_books_come_back_as_they_were_saved(tmp_path: Path) -> None:
+def test_books_come_back_as_they_were_saved(origin: str | None, tmp_path: Path) -> None:
     with asyncio.Runner() as runner:
-        store = runner.run(opened(tmp_path))
+        lent = lent_store(origin, tmp_path)
+        store = runner.run(lent.__aenter__())
 
         @settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
         @given(filled_books())
@@ -112,7 +113,7 @@ def test_books_come_back_as_they_were_saved(tmp_path: Path) -> None:
         try:
             check()
         finally:
-            runner.run(store.close())
+            runner.run(lent.__aexit__(None, None, None))
 
 
 async def _log(store: SqlStore, books: Books) -> list[ExecutionReport | Any]:

@@ -53,6 +53,7 @@ async def test_what_was_stored_is_there_after_opening_again(tmp_path: Path) -> N
     assert sql(tmp_path, "SELECT created_at FROM gateway") == [(0,)]
 
 
+@pytest.mark.parametrize("kind", ["sqlite"])
 async def test_a_directory_that_is_in_use_is_refused(store: SqlStore, tmp_path: Path) -> None:
     with pytest.raises(StoreRefused, match=r"data is in use by another process: .* --data"):
         await opened(tmp_path / "data")

@@ -5,9 +5,11 @@ from typing import Any
 
 import pytest
 
-from security.authentication import Authentication
+from security import authentication
+from security.authentication import KEPT_S, Authentication
 from security.development import DevelopmentIssuer, open_issuer
 from security.roles import ROLE_PERMISSIONS, Role, permitted
+from security.verifier import LEEWAY_S
 from tests.security.fakes import FakeClock, FakeIds, FakeUser, FakeUsers
 from trading.ids import AccountID, UserID
 from trading.outcome import Unauthenticated
@@ -27,7 +29,7 @@ def issuer(tmp_path: Path) -> DevelopmentIssuer:
 
 
 def by(issuer: DevelopmentIssuer, *users: FakeUser) -> Authentication:
-    return Authentication(tokens=issuer.verifier(), users=FakeUsers(*users))
+    return Authentication(tokens=issuer.verifier(), users=FakeUsers(*users), clock=FakeClock())
 
 
 def bearer(issuer: DevelopmentIssuer, *scopes: Permission) -> str:
@@ -89,6 +91,101 @@ async def test_the_store_has_the_last_word(
 ) -> None:
     with pytest.raises(Unauthenticated, match=words):
         await by(issuer, *users).of_header(bearer(issuer))
+
+
+# --- what is remembered ---------------------------------------------------------------------------
+
+
+class Door:
+    """Authentication whose clock and users a test can change."""
+
+    def __init__(self, directory: Path) -> None:
+        self.clock, self.users = FakeClock(), FakeUsers(FakeUser())
+        self.issuer = open_issuer(
+            directory,
+            environment=Environment.SIM,
+            host="localhost",
+            clock=self.clock,
+            ids=FakeIds(),
+        )
+        self.authentication = Authentication(
+            tokens=self.issuer.verifier(), users=self.users, clock=self.clock
+        )
+
+    def pass_s(self, seconds: int) -> None:
+        self.clock.at += seconds * 10**9
+
+    async def role_of(self, authorization: str) -> str:
+        return (await self.authentication.of_header(authorization)).role
+
+
+@pytest.fixture
+def door(tmp_path: Path) -> Door:
+    return Door(tmp_path)
+
+
+async def test_a_change_of_rights_is_felt_within_two_seconds(door: Door) -> None:
+    token = bearer(door.issuer)
+    assert await door.role_of(token) == Role.TRADER
+    door.users.known = {UserID("u1"): FakeUser(role="viewer")}
+
+    door.pass_s(KEPT_S - 1)
+    assert await door.role_of(token) == Role.TRADER
+    door.pass_s(1)
+    assert await door.role_of(token) == Role.VIEWER
+
+
+async def test_to_be_known_again_does_not_prolong_it(door: Door) -> None:
+    token = bearer(door.issuer)
+    for _ in range(KEPT_S):
+        await door.role_of(token)
+        door.pass_s(1)
+    door.users.known = {}
+
+    with pytest.raises(Unauthenticated, match="its user is not known"):
+        await door.role_of(token)
+
+
+async def test_a_token_that_ends_is_not_known_again(door: Door) -> None:
+    token = f"Bearer {door.issuer.mint(UserID('u1'), tuple(Permission), lifetime_s=1 - LEEWAY_S)}"
+    await door.role_of(token)
+
+    door.pass_s(1)
+    with pytest.raises(Unauthenticated, match="expired"):
+        await door.role_of(token)
+
+
+async def test_a_refusal_is_not_remembered(door: Door) -> None:
+    token, known = bearer(door.issuer), door.users.known
+    door.users.known = {}
+    with pytest.raises(Unauthenticated):
+        await door.role_of(token)
+
+    door.users.known = known
+    assert await door.role_of(token) == Role.TRADER
+
+
+async def test_each_token_has_its_own_scopes(door: Door) -> None:
+    all_of_them, one = bearer(door.issuer), bearer(door.issuer, Permission.ORDERS_READ)
+    await door.authentication.of_header(all_of_them)
+
+    principal = await door.authentication.of_header(one)
+
+    assert principal.permissions == {Permission.ORDERS_READ}
+
+
+async def test_no_more_than_so_many_are_remembered(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(authentication, "KEPT_MAX", 2)
+    tokens = [bearer(door.issuer) for _ in range(3)]
+    for token in tokens:
+        await door.role_of(token)
+    door.users.known = {}
+
+    assert await door.role_of(tokens[2]) == Role.TRADER
+    with pytest.raises(Unauthenticated):
+        await door.role_of(tokens[0])
 
 
 # --- roles ---------------------------------------------------------------------------------------

@@ -27,6 +27,8 @@ from trading.permit import Permits
 from trading.recorder import Recorder
 from trading.session import BrokerSession
 
+FOR_EVER = 1 << 63
+
 
 class House:
     """One gateway process; a second one over the same store and broker is a restart."""
@@ -42,12 +44,9 @@ class House:
         self.store.state.references[AAPL] = quote()
         self.broker = broker or ScriptedBroker()
         self.ids = ids or Sequential()
-        self.clock, self.bell, self.gate, self.permits = (
-            ManualClock(),
-            Bell(),
-            OpenGate(),
-            Permits(),
-        )
+        self.clock, self.bell, self.gate = ManualClock(), Bell(), OpenGate()
+        self.permits = Permits(self.clock)
+        self.permits.extend(FOR_EVER)
         clerk = Clerk(self.gate, self.ids)
         self.session = BrokerSession(
             broker=self.broker,

@@ -4,13 +4,13 @@ import asyncio
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from copy import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 
 from tests.trading.builders import FUTURE, STOCK, assert_gapless
 from trading.account import Account, Position
 from trading.books import Books, ClaimKey, Wants
-from trading.command import Claim, Command
+from trading.command import Claim, Command, CommandState
 from trading.control import ApprovalRequest, TradingStateChange
 from trading.decision import RiskDecision
 from trading.execution import Break, ExecutionReport, Fill, OrderCancelReject, Report
@@ -200,6 +200,19 @@ class MemoryStore:
     async def open_commands(self, accounts: Collection[AccountID]) -> Sequence[Command]:
         mine = (each for each in self.state.commands.values() if each.account_id in accounts)
         return [each for each in mine if each.state.is_open]
+
+    async def queued(self, accounts: Collection[AccountID]) -> Sequence[Command]:
+        waiting = await self.open_commands(accounts)
+        return [each for each in waiting if each.state is CommandState.QUEUED]
+
+    async def command_states(self, wire_ids: Collection[WireID]) -> Mapping[WireID, CommandState]:
+        found = self.state.commands
+        return {each: found[each].state for each in wire_ids if each in found}
+
+    async def fence(self, accounts: Collection[AccountID], epoch: int) -> None:
+        for each in accounts:
+            account = self.state.accounts[each]
+            self.state.accounts[each] = replace(account, fence=max(account.fence, epoch))
 
     async def cursor(self, broker: str) -> str | None:
         return self.state.cursors.get(broker)

@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.trading.builders import ACCOUNT, OTHER
+from tests.trading.builders import ACCOUNT, NS, OTHER
+from tests.trading.fakes import ManualClock
 from trading.account import TradingState
 from trading.permit import Permits
 from trading.ports import PermitRefused
@@ -10,12 +11,19 @@ from trading.ports import PermitRefused
 ACTIVE, REDUCING, HALTED = TradingState
 
 
+def opened(clock: ManualClock | None = None) -> Permits:
+    clock = clock or ManualClock()
+    permits = Permits(clock)
+    permits.extend(clock.monotonic() + 5 * NS)
+    return permits
+
+
 @pytest.mark.parametrize("approved", TradingState)
 @pytest.mark.parametrize("heard", TradingState)
 def test_a_permit_holds_while_the_state_is_no_stricter(
     approved: TradingState, heard: TradingState
 ) -> None:
-    permits = Permits()
+    permits = opened()
     permit = permits.permit(ACCOUNT, approved)
     permits.hear(ACCOUNT, heard)
 
@@ -27,16 +35,32 @@ def test_a_permit_holds_while_the_state_is_no_stricter(
 
 
 def test_accounts_are_halted_one_by_one() -> None:
-    permits = Permits()
+    permits = opened()
     permits.hear(OTHER, HALTED)
 
     permits.permit(ACCOUNT, ACTIVE).check()
 
 
 def test_a_fenced_process_permits_nothing() -> None:
-    permits = Permits()
+    permits = opened()
     permit = permits.permit(ACCOUNT, ACTIVE)
-    permits.is_open = False
+    permits.close()
 
     with pytest.raises(PermitRefused):
         permit.check()
+
+
+async def test_a_process_that_was_stopped_past_its_lease_permits_nothing() -> None:
+    clock = ManualClock()
+    permit = opened(clock).permit(ACCOUNT, ACTIVE)
+    await clock.advance(4.9)
+    permit.check()
+    await clock.advance(0.1)
+
+    with pytest.raises(PermitRefused, match="no longer send"):
+        permit.check()
+
+
+def test_nothing_is_permitted_before_there_is_a_lease() -> None:
+    with pytest.raises(PermitRefused):
+        Permits(ManualClock()).permit(ACCOUNT, ACTIVE).check()

@@ -110,14 +110,14 @@ async def test_a_gate_that_closes_before_the_first_byte_keeps_the_order_here() -
         assert house.sent == []
 
 
-async def test_a_fenced_process_sends_nothing_new_but_cancels() -> None:
+async def test_a_fenced_process_sends_nothing() -> None:
     async with House().open() as house:
         order = await working(house)
-        house.permits.is_open = False
+        house.permits.close()
         await house.placed("p2")
         await canceling(house, order)
 
-        assert house.sent == ["NEW", "CANCEL"]
+        assert house.sent == ["NEW"]
 
 
 async def test_a_doubt_is_settled_by_asking_until_there_is_an_answer() -> None:

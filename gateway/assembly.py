@@ -1,0 +1,164 @@
+"""What every gateway has alike, put together of parts that differ."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from importlib.metadata import version
+from typing import Protocol
+
+from gateway.config import Settings
+from gateway.system import SystemClock, TimeOrderedIds
+from persistence.store import SqlStore
+from resolvers.context import Context
+from risk.gate import RiskGate
+from schema.context import Gateway as GatewayInfo
+from security.authentication import Authentication
+from security.development import DevelopmentIssuer
+from trading.batch import CommandQueue, Session
+from trading.clerk import Clerk
+from trading.controller import ControlDesk
+from trading.desk import OrderDesk
+from trading.emergency import EmergencyDesk, KnownOrders
+from trading.instrument import Catalogue
+from trading.permission import Principal
+from trading.permit import Permits
+from trading.ports import Broker, Doorbell, MarketClock, Prices, Quotes, Streams
+from trading.recorder import Recorder
+from trading.session import BrokerSession
+
+VERSION = version("drawbridge")
+BROKER = "paper"
+
+
+class PricedQuotes(Quotes, Prices, Protocol):
+    """Quotes that can also be had ready in the store, before a transaction locks."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What differs from one kind of gateway to another."""
+
+    settings: Settings
+    clock: SystemClock
+    ids: TimeOrderedIds
+    market: MarketClock
+    catalogue: Catalogue
+    store: SqlStore
+    broker: Broker
+    issuer: DevelopmentIssuer
+    doorbell: Doorbell
+    quotes: PricedQuotes
+    streams: Streams
+    permits: Permits
+    known: KnownOrders = field(default_factory=KnownOrders)
+    emergency: EmergencyDesk | None = None
+
+    def gate(self) -> RiskGate:
+        """Make the risk gate."""
+        return RiskGate({BROKER: self.broker.capabilities}, self.market)
+
+    def session(self, epoch: int = 1) -> BrokerSession:
+        """Make the broker's session for an epoch of its lease."""
+        return BrokerSession(
+            broker=self.broker,
+            store=self.store,
+            reads=self.store.reads,
+            recorder=Recorder(self.gate(), resends=self.broker.capabilities.dedupes_wire_id),
+            permits=self.permits,
+            doorbell=self.doorbell,
+            clock=self.clock,
+            epoch=epoch,
+            known=self.known,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gateway:
+    """A gateway that runs: what its endpoint needs of it."""
+
+    authentication: Authentication
+    issuer: DevelopmentIssuer
+    session: Session
+    clock: SystemClock
+    new_context: Callable[[Principal | None], Context]
+    catalogue: Catalogue
+    failed: asyncio.Event
+    """Set when a part of it has died, and the process must end to be started again."""
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether orders are taken."""
+        return self.session.is_open and not self.failed.is_set()
+
+
+@asynccontextmanager
+async def assembled(
+    parts: Parts, session: Session, failed: asyncio.Event
+) -> AsyncIterator[Gateway]:
+    """Open the desks over a session; on the exit, commit what is queued and take no more."""
+    clerk = Clerk(parts.gate(), parts.ids)
+    queue = CommandQueue(
+        store=parts.store,
+        clerk=clerk,
+        catalogue=parts.catalogue,
+        sessions={BROKER: session},
+        quotes=parts.quotes,
+        doorbell=parts.doorbell,
+        clock=parts.clock,
+        known=parts.known,
+    )
+    queue.start()
+    context = _context(parts, queue, clerk)
+    try:
+        yield Gateway(
+            authentication=Authentication(
+                tokens=parts.issuer.verifier(), users=parts.store.directory, clock=parts.clock
+            ),
+            issuer=parts.issuer,
+            session=session,
+            clock=parts.clock,
+            catalogue=parts.catalogue,
+            new_context=lambda principal: context(principal=principal),
+            failed=failed,
+        )
+    finally:
+        await queue.stop()
+
+
+def _context(parts: Parts, queue: CommandQueue, clerk: Clerk) -> Callable[..., Context]:
+    return partial(
+        Context,
+        desk=OrderDesk(
+            queue=queue,
+            clerk=clerk,
+            store=parts.store,
+            reads=parts.store.reads,
+            catalogue=parts.catalogue,
+            prices=parts.quotes,
+            clock=parts.clock,
+            emergency=parts.emergency,
+        ),
+        control=ControlDesk(
+            store=parts.store,
+            permits=parts.permits,
+            doorbell=parts.doorbell,
+            clock=parts.clock,
+            ids=parts.ids,
+        ),
+        reads=parts.store.reads,
+        streams=parts.streams,
+        quotes=parts.quotes,
+        catalogue=parts.catalogue,
+        gateway=GatewayInfo(
+            environment=parts.settings.environment,
+            version=VERSION,
+            brokers=[parts.broker.capabilities],
+            clock=parts.clock,
+            market_clock=parts.market,
+        ),
+        ids=parts.ids,
+    )

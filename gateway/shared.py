@@ -1,0 +1,305 @@
+"""One gateway process among many: PostgreSQL, RabbitMQ, Redis and the exchange are elsewhere."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+from brokers.paper.client import Address
+from brokers.paper.remote import RemotePaperBroker
+from brokers.quotes.remote import RemoteQuotes
+from events.broadcaster import Handoff, News
+from events.doorbell import SharedDoorbell
+from events.quotecache import QuoteCache
+from events.quotes import HeardQuotes, QuoteFeed
+from events.rabbitmq import RabbitBus
+from events.relay import Relay
+from events.shards import LeasedOutbox, Shards
+from events.streams import LiveStreams
+from events.topology import Topology
+from gateway.assembly import BROKER, VERSION, Gateway, Parts, assembled
+from gateway.background import Background
+from gateway.config import ConfigError, Role, Settings
+from gateway.leased import while_leased
+from gateway.system import SystemClock, TimeOrderedIds
+from persistence.emergency import FileEmergencyJournal
+from persistence.opening import open_postgresql
+from persistence.seed import seed
+from persistence.store import SqlStore
+from security.development import open_issuer
+from trading.answers import Answers
+from trading.emergency import EmergencyDesk, KnownOrders, read_in
+from trading.ids import base62
+from trading.instrument import Catalogue
+from trading.marketdata import QuoteDesk
+from trading.owner import SessionOwner
+from trading.permit import Permits
+from trading.ports import Broker, MarketClock
+from trading.prices import StorePrices
+from trading.store import StoreUnavailable
+
+logger = logging.getLogger(__name__)
+
+_FEED = "feed:paper"
+_WANTED_EVERY_S = 0.25
+_READ_IN_EVERY_S = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Elsewhere:
+    """Where this process meets the others."""
+
+    database: str
+    amqp: str
+    redis: str
+    exchange: Address
+
+    @classmethod
+    def of(cls, settings: Settings) -> _Elsewhere:
+        match settings:
+            case Settings(
+                database_url=str() as database, amqp_url=str() as amqp, redis_url=str() as redis
+            ) if settings.exchange is not None:
+                address = Address(settings.exchange.host, settings.exchange.port)
+                return cls(database=database, amqp=amqp, redis=redis, exchange=address)
+            case _:
+                raise ConfigError("a process among many needs all of their addresses")
+
+
+class _HeardTime:
+    """The market's time for a process without a source: that of the newest quote heard of."""
+
+    def __init__(self, news: News, clock: SystemClock) -> None:
+        self._news = news
+        self._clock = clock
+
+    def now(self) -> int:
+        return self._news.market_time or self._clock.now()
+
+
+@asynccontextmanager
+async def running(settings: Settings) -> AsyncIterator[Gateway]:
+    """Start a process among many, and stop it so that a successor need not wait.
+
+    Raises ConfigError, StoreRefused, IssuerRefused, and Unavailable where the exchange is not to
+    be reached.
+    """
+    elsewhere, clock = _Elsewhere.of(settings), SystemClock()
+    ids = TimeOrderedIds(clock)
+    process = base62(ids.next())
+    async with AsyncExitStack() as stack:
+        source = None
+        if settings.role is not Role.API:
+            source = RemoteQuotes(
+                address=elsewhere.exchange, environment=settings.environment, clock=clock
+            )
+            await source.connect()
+            stack.push_async_callback(source.close)
+        catalogue = Catalogue(source.instruments if source else ())
+        store = await _store(settings, elsewhere, catalogue, clock)
+        stack.push_async_callback(store.close)
+        settings.data.mkdir(parents=True, exist_ok=True)
+        cache = await stack.enter_async_context(
+            QuoteCache.opened(elsewhere.redis, settings.environment, clock)
+        )
+        background = await stack.enter_async_context(Background.opened())
+        events = _events(settings, elsewhere, store, cache, clock, process)
+        background.start(*events.works(), cache.run())
+        market: MarketClock = source.clock if source else _HeardTime(events.news, clock)
+        journal = FileEmergencyJournal(settings.data, process)
+        stack.callback(journal.close)
+        parts = _parts(settings, elsewhere, store, events, journal, market, ids)
+        answers = Answers(store, clock)
+        owner = _owner(parts, process, answers)
+        events.doorbell.answer(BROKER, owner.wake)
+        background.start(answers.run(), _hear_states(parts), _read_in(parts, journal))
+        if source is not None:
+            feed = QuoteDesk(
+                source=source,
+                references=store.prices,
+                clock=clock,
+                publish=QuoteFeed(events.bus, cache).publish,
+            )
+            background.start(
+                owner.run(),
+                while_leased(
+                    _FEED,
+                    leases=store.leases,
+                    holder=process,
+                    clock=clock,
+                    work=lambda: _feed(feed, store, clock),
+                ),
+            )
+            stack.push_async_callback(owner.release)
+        yield await stack.enter_async_context(assembled(parts, owner, background.failed))
+
+
+async def _store(
+    settings: Settings, elsewhere: _Elsewhere, catalogue: Catalogue, clock: SystemClock
+) -> SqlStore:
+    store = await open_postgresql(
+        elsewhere.database,
+        environment=settings.environment,
+        catalogue=catalogue,
+        clock=clock,
+        version=VERSION,
+    )
+    await seed(store, BROKER)
+    return store
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Events:
+    """What carries news between the processes and within this one."""
+
+    bus: RabbitBus
+    shards: Shards
+    relay: Relay
+    doorbell: SharedDoorbell
+    news: News
+    heard: HeardQuotes
+    prices: StorePrices
+    streams: LiveStreams
+
+    def works(self) -> list[Coroutine[None, None, None]]:
+        return [
+            self.bus.run(),
+            self.shards.run(),
+            self.relay.run(),
+            self.doorbell.run(),
+            self.news.run(),
+            self.heard.run(),
+            self.prices.run(),
+            self.streams.run(),
+        ]
+
+
+def _events(
+    settings: Settings,
+    elsewhere: _Elsewhere,
+    store: SqlStore,
+    cache: QuoteCache,
+    clock: SystemClock,
+    process: str,
+) -> _Events:
+    handoff = Handoff()
+    bus = RabbitBus(
+        url=elsewhere.amqp,
+        topology=Topology(settings.environment),
+        handoff=handoff,
+        clock=clock,
+        process=process,
+    )
+    shards = Shards(leases=store.leases, clock=clock, process=process)
+    outbox = LeasedOutbox(store.outbox, shards)
+    relay = Relay(outbox=outbox, reads=store.reads, bus=bus, clock=clock)
+    doorbell = SharedDoorbell(bus=bus, relay=relay, shards=shards, clock=clock)
+    news = News(handoff, clock, doorbell.hear)
+    heard = HeardQuotes(
+        news=news,
+        cache=cache,
+        clock=clock,
+        want=lambda symbols: prices.want(symbols),  # noqa: PLW0108 - it is made just below
+        symbols=[instrument.id for instrument in store.catalogue],
+    )
+    prices = StorePrices(references=store.prices, wanted=store.wanted, quotes=heard, clock=clock)
+    return _Events(
+        bus=bus,
+        shards=shards,
+        relay=relay,
+        doorbell=doorbell,
+        news=news,
+        heard=heard,
+        prices=prices,
+        streams=LiveStreams(reads=store.reads, quotes=heard, news=news, clock=clock),
+    )
+
+
+def _parts(
+    settings: Settings,
+    elsewhere: _Elsewhere,
+    store: SqlStore,
+    events: _Events,
+    journal: FileEmergencyJournal,
+    market: MarketClock,
+    ids: TimeOrderedIds,
+) -> Parts:
+    clock, known = SystemClock(), KnownOrders()
+
+    def open_broker() -> Broker:
+        return RemotePaperBroker(
+            address=elsewhere.exchange, environment=settings.environment, clock=clock
+        )
+
+    return Parts(
+        settings=settings,
+        clock=clock,
+        ids=ids,
+        market=market,
+        catalogue=store.catalogue,
+        store=store,
+        broker=open_broker(),
+        issuer=open_issuer(
+            settings.data,
+            environment=settings.environment,
+            host=settings.host,
+            clock=clock,
+            ids=ids,
+        ),
+        doorbell=events.doorbell,
+        quotes=events.prices,
+        streams=events.streams,
+        permits=Permits(clock),
+        known=known,
+        emergency=EmergencyDesk(journal=journal, known=known, open_broker=open_broker, clock=clock),
+    )
+
+
+async def _read_in(parts: Parts, journal: FileEmergencyJournal) -> None:
+    """Record emergency cancels as soon as the store can be had: at the start, and after outages."""
+    while True:
+        try:
+            if count := await read_in(parts.store, journal, parts.clock):
+                logger.warning("%d emergency cancels were read in from the journal", count)
+        except StoreUnavailable as error:
+            logger.debug("the store is still down: %s", error)
+        await parts.clock.sleep(_READ_IN_EVERY_S)
+
+
+def _owner(parts: Parts, process: str, answers: Answers) -> SessionOwner:
+    return SessionOwner(
+        broker=BROKER,
+        holder=process,
+        leases=parts.store.leases,
+        store=parts.store,
+        permits=parts.permits,
+        clock=parts.clock,
+        open_session=parts.session,
+        answers=answers,
+    )
+
+
+async def _hear_states(parts: Parts) -> None:
+    """Close the gate here for what another process has tightened, before it is next asked."""
+    accounts = await parts.store.accounts_at(BROKER)
+    async for change in parts.streams.trading_states(accounts):
+        parts.permits.hear(change.account_id, change.state)
+
+
+async def _feed(feed: QuoteDesk, store: SqlStore, clock: SystemClock) -> None:
+    """Feed quotes to everybody, and reference prices of what any process wants to the store."""
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(feed.run())
+        tasks.create_task(_want_for_all(feed, store, clock))
+
+
+async def _want_for_all(feed: QuoteDesk, store: SqlStore, clock: SystemClock) -> None:
+    while True:
+        try:
+            feed.want(await store.wanted.wanted())
+        except StoreUnavailable as error:
+            logger.warning("what prices are wanted cannot be read: %s", error)
+        await clock.sleep(_WANTED_EVERY_S)

@@ -1,0 +1,61 @@
+"""PostgreSQL for tests: databases of their own on a server that stands ready."""
+
+import asyncio
+import itertools
+import os
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from persistence.postgresql import DRIVER
+
+POSTGRES = os.environ.get("DRAWBRIDGE_TEST_POSTGRES") or "postgresql://postgres@127.0.0.1:5432/test"
+BOUND_S = 60
+NUMBERS = itertools.count(1)
+
+
+def found() -> str:
+    """Return the address of a server, or skip where none answers."""
+    url = sa.make_url(POSTGRES)
+    at = url.host or "127.0.0.1", url.port or 5432
+    try:
+        socket.create_connection(at, timeout=2).close()
+    except OSError:
+        pytest.skip(f"no PostgreSQL at {at[0]}:{at[1]}")
+    return POSTGRES
+
+
+async def run(url: str, *statements: str) -> list[sa.Row[tuple[object, ...]]]:
+    """Run statements, each a transaction of its own, on a connection of their own."""
+    engine = create_async_engine(
+        sa.make_url(url).set(drivername=DRIVER), isolation_level="AUTOCOMMIT", poolclass=sa.NullPool
+    )
+    rows: list[sa.Row[tuple[object, ...]]] = []
+    async with engine.connect() as connection:
+        for statement in statements:
+            result = await connection.exec_driver_sql(statement)
+            rows = list(result.all()) if result.returns_rows else []
+    await engine.dispose()
+    return rows
+
+
+async def until(condition: Callable[[], Awaitable[object]]) -> None:
+    """Wait for something that only asking can tell."""
+    async with asyncio.timeout(BOUND_S):
+        while not await condition():  # noqa: ASYNC110 - no event tells
+            await asyncio.sleep(0.01)
+
+
+@asynccontextmanager
+async def scratch_database(server: str, template: str = "template0") -> AsyncIterator[str]:
+    """Make a database, lend its address, and drop it."""
+    name = f"drawbridge_test_{os.getpid()}_{next(NUMBERS)}"
+    await run(server, f"CREATE DATABASE {name} TEMPLATE {template} ENCODING 'UTF8'")
+    try:
+        yield sa.make_url(server).set(database=name).render_as_string(hide_password=False)
+    finally:
+        await run(server, f"DROP DATABASE {name} WITH (FORCE)")
