@@ -1,13 +1,14 @@
 # Everything a clone needs: make and Python 3.12 or later. Only `setup`, `lock` and npm use the network.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-browser test-foreign test-crash test-faults check \
+.PHONY: help setup run test test-browser test-foreign test-crash test-services test-faults bench check \
 	lint types imports sdl-check format sdl lint-deploy lock clean
 
 BIN := .venv/bin
 SETUP := .venv/setup.stamp
 NODE_MODULES := tests/foreign/node_modules/setup.stamp
 CHROMIUM ?= $(shell command -v chromium chromium-browser google-chrome | head -n 1)
+HAPROXY ?= $(shell PATH="$$PATH:/usr/sbin" command -v haproxy)
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 help: ## List the targets
@@ -38,10 +39,13 @@ run: setup ## Start the gateway; ARGS="--port 8123 --data DIR" passes options on
 test: setup ## Run the fast tests; ARGS passes options to pytest
 	$(BIN)/pytest $(ARGS)
 
+test-services: setup ## Test against PostgreSQL, RabbitMQ and Redis, where they are found
+	$(BIN)/pytest -m "services and not faults" $(ARGS)
+
 test-crash: setup ## Kill gateways in the middle of their work
 	$(BIN)/pytest -m crash $(ARGS)
 
-test-faults: setup ## Stop, kill and starve RabbitMQ and Redis servers that it starts itself
+test-faults: setup ## Kill gateways and servers that it starts itself; needs PostgreSQL, RabbitMQ and Redis
 	$(BIN)/pytest -m faults $(ARGS)
 
 test-foreign: setup $(NODE_MODULES) ## Subscribe with npm's graphql-ws; needs Node.js 20 or later
@@ -54,6 +58,9 @@ test-browser: setup ## Drive GraphiQL in a real Chromium; CHROMIUM=PATH says whe
 $(NODE_MODULES): tests/foreign/package-lock.json
 	cd tests/foreign && npm ci --no-audit --no-fund
 	@touch $@
+
+bench: setup ## Measure side by side, and write docs/benchmarks.md; needs the services
+	@$(BIN)/python -m bench $(ARGS)
 
 check: lint types imports sdl-check test ## Everything that a commit must pass
 
@@ -79,10 +86,12 @@ sdl: setup ## Write schema/schema.graphql from the code
 	$(BIN)/drawbridge sdl > schema/schema.graphql.new
 	mv schema/schema.graphql.new schema/schema.graphql
 
-lint-deploy: setup ## Lint the image, Compose and shell files; nothing is built or run
+lint-deploy: setup ## Lint the image, Compose, proxy and shell files; HAPROXY=PATH says where HAProxy is
+	@[ -n "$(HAPROXY)" ] || { echo 'No HAProxy found: install one, or give HAPROXY=PATH.' >&2; exit 1; }
 	$(BIN)/hadolint deploy/Dockerfile
 	$(BIN)/yamllint --strict docker-compose.yml
 	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
+	$(HAPROXY) -c -q -f deploy/haproxy.cfg
 	$(BIN)/shellcheck .ci/run
 
 # One universal lock serves every Python and platform, and names no address. The smaller locks follow

@@ -11,6 +11,7 @@ from brokers.quotes.simulated import SimulatedQuotes
 from gateway.assembly import BROKER
 from gateway.config import ConfigError, Settings
 from gateway.embedded import seeded_store
+from gateway.shared import shared_store
 from gateway.system import SystemClock
 from persistence.migration import head
 from persistence.store import SqlStore
@@ -32,9 +33,10 @@ class NewAccount:
 
 
 async def migrate(settings: Settings) -> str:
-    """Bring a data directory up to date, making and seeding it if fresh. Raises StoreRefused."""
+    """Bring a store up to date, making and seeding it if fresh. Raises StoreRefused."""
     async with _store(settings):
-        return f"the store in {settings.data} is at revision {head()}"
+        where = "the PostgreSQL database" if settings.is_shared else settings.data
+        return f"the store in {where} is at revision {head()}"
 
 
 async def add_account(settings: Settings, new: NewAccount) -> None:
@@ -65,7 +67,10 @@ async def add_account(settings: Settings, new: NewAccount) -> None:
 async def _store(settings: Settings) -> AsyncIterator[SqlStore]:
     clock = SystemClock()
     catalogue = Catalogue(SimulatedQuotes(clock, settings.seed).instruments)
-    store = await seeded_store(settings, catalogue, clock)
+    if settings.database_url is not None:
+        store = await shared_store(settings, settings.database_url, catalogue, clock)
+    else:
+        store = await seeded_store(settings, catalogue, clock)
     try:
         yield store
     finally:

@@ -241,10 +241,12 @@ def _url(*schemes: str) -> Callable[[str], Secret]:
     def read(text: str) -> Secret:
         try:
             parts = urlsplit(text)
-        except ValueError:
-            parts = urlsplit("")
-        if parts.scheme not in schemes or not parts.hostname:
-            raise ValueError(f"say a URL that begins with {schemes[0]}://")
+            fits = parts.scheme in schemes and parts.hostname and parts.port != 0
+        except ValueError:  # urlsplit refuses brackets, and `port` what is no port
+            fits = False
+        if not fits:
+            text = f"say a URL that begins with {schemes[0]}://, with a host and a good port"
+            raise ValueError(text)
         return Secret(text)
 
     return read

@@ -18,6 +18,7 @@ from gateway import embedded, log, shared
 from gateway.app import application
 from gateway.assembly import Gateway
 from gateway.config import ConfigError, Settings
+from gateway.config import Role as ProcessRole
 from gateway.system import SystemClock
 from gateway.token import development_token
 from security.roles import Role
@@ -114,6 +115,8 @@ async def _stop_when_failed(gateway: Gateway, server: uvicorn.Server) -> None:
 def _welcome(settings: Settings, gateway: Gateway, quoted: Instrument) -> str:
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     url = f"http://{host}:{settings.port}/graphql"
+    if settings.role is ProcessRole.SESSION:
+        return f"Drawbridge runs broker sessions, in the environment {settings.environment}."
     token = development_token(gateway.issuer, Role.TRADER)
     return f"""
 Drawbridge is open, in the environment {settings.environment}. Data: {settings.data.resolve()}

@@ -26,6 +26,7 @@ from gateway.config import ConfigError, Role, Settings
 from gateway.leased import while_leased
 from gateway.system import SystemClock, TimeOrderedIds
 from persistence.emergency import FileEmergencyJournal
+from persistence.errors import StoreRefused
 from persistence.opening import open_postgresql
 from persistence.seed import seed
 from persistence.store import SqlStore
@@ -99,7 +100,7 @@ async def running(settings: Settings) -> AsyncIterator[Gateway]:
             await source.connect()
             stack.push_async_callback(source.close)
         catalogue = Catalogue(source.instruments if source else ())
-        store = await _store(settings, elsewhere, catalogue, clock)
+        store = await shared_store(settings, elsewhere.database, catalogue, clock)
         stack.push_async_callback(store.close)
         settings.data.mkdir(parents=True, exist_ok=True)
         cache = await stack.enter_async_context(
@@ -137,16 +138,26 @@ async def running(settings: Settings) -> AsyncIterator[Gateway]:
         yield await stack.enter_async_context(assembled(parts, owner, background.failed))
 
 
-async def _store(
-    settings: Settings, elsewhere: _Elsewhere, catalogue: Catalogue, clock: SystemClock
+async def shared_store(
+    settings: Settings, url: str, catalogue: Catalogue, clock: SystemClock
 ) -> SqlStore:
+    """Open the database that all processes share, filled with a first tenant if fresh.
+
+    Raises StoreRefused, also where it has no instruments and this process brings none.
+    """
     store = await open_postgresql(
-        elsewhere.database,
+        url,
         environment=settings.environment,
         catalogue=catalogue,
         clock=clock,
         version=VERSION,
     )
+    if not list(store.catalogue):
+        await store.close()
+        raise StoreRefused(
+            "the database has no instruments yet, and a process of the role api brings none:"
+            " start one of the role all or session first, or run `drawbridge migrate`"
+        )
     await seed(store, BROKER)
     return store
 

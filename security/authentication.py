@@ -10,9 +10,13 @@ from trading.ids import AccountID, TenantID, UserID
 from trading.outcome import Unauthenticated
 from trading.permission import Entitlement, Principal
 from trading.ports import Clock
+from trading.store import StoreUnavailable
 
 KEPT_S = 2
 """How long a caller is taken from memory, and so how late a change of its rights can be felt."""
+
+KEPT_DOWN_S = 900
+"""The same while the store is down, when rights cannot change either."""
 
 KEPT_MAX = 4096
 _SECOND_NS = 1_000_000_000
@@ -60,15 +64,16 @@ class Tokens(Protocol):
 @dataclass(frozen=True, slots=True)
 class _Kept:
     principal: Principal
-    until: int
+    since: int
 
 
 class Authentication:
     """Authenticates callers by the bearer token of a request or of a socket.
 
     Whom it has let in, it knows again for `KEPT_S` seconds, because to verify a signature and to
-    read the user is a good part of what an order costs. A refusal is never remembered, and nobody
-    is known again once the token has ended.
+    read the user is a good part of what an order costs. While the store is down it is `KEPT_DOWN_S`
+    instead, so that orders can still be canceled. A refusal is never remembered, and nobody is
+    known again once the token has ended.
     """
 
     def __init__(self, *, tokens: Tokens, users: Users, clock: Clock) -> None:
@@ -82,15 +87,21 @@ class Authentication:
         """Authenticate by an Authorization header. Raises Unauthenticated."""
         token = _bearer(authorization)
         kept = self._kept.get(token)
-        if kept is not None and self._is_good(kept):
+        if kept is not None and self._is_good(kept, KEPT_S):
             return kept.principal
-        asked_at = self._clock.monotonic()
-        principal = await self._principal(self._tokens.verify(token))
-        self._keep(token, _Kept(principal, asked_at + KEPT_S * _SECOND_NS))
+        since = self._clock.monotonic()
+        claims = self._tokens.verify(token)
+        try:
+            principal = await self._principal(claims)
+        except StoreUnavailable:
+            if kept is not None and self._is_good(kept, KEPT_DOWN_S):
+                return kept.principal
+            raise
+        self._keep(token, _Kept(principal, since))
         return principal
 
-    def _is_good(self, kept: _Kept) -> bool:
-        is_fresh = self._clock.monotonic() < kept.until
+    def _is_good(self, kept: _Kept, seconds: int) -> bool:
+        is_fresh = self._clock.monotonic() < kept.since + seconds * _SECOND_NS
         return is_fresh and self._clock.now() < kept.principal.expires_at
 
     def _keep(self, token: str, kept: _Kept) -> None:

@@ -1,9 +1,11 @@
 """An issuer of tokens for a developer's machine: `sim` on loopback, and refused elsewhere."""
 
+import contextlib
 import ipaddress
 import json
 import os
 import stat
+import tempfile
 from collections.abc import Collection
 from pathlib import Path
 from typing import Final
@@ -96,16 +98,22 @@ def _is_loopback(host: str) -> bool:
 
 
 def _key(path: Path) -> OKPKey:
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
+    if path.exists():
         return _read(path)
-    key = OKPKey.generate_key(_ALGORITHM)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        json.dump(key.as_dict(private=True), file)
-        file.flush()
-        os.fsync(file.fileno())
-    return key
+    # Written whole under another name first: processes that start together must not read a part
+    # of it, and the first to link its own is the one that all of them then read.
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+    fresh = Path(name)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            json.dump(OKPKey.generate_key(_ALGORITHM).as_dict(private=True), file)
+            file.flush()
+            os.fsync(file.fileno())
+        with contextlib.suppress(FileExistsError):
+            path.hardlink_to(fresh)
+    finally:
+        fresh.unlink()
+    return _read(path)
 
 
 def _read(path: Path) -> OKPKey:

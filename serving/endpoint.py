@@ -35,10 +35,12 @@ from serving import graphiql
 from trading.outcome import Unauthenticated
 from trading.permission import Principal
 from trading.ports import Clock
+from trading.store import StoreUnavailable
 
 _INIT_WAIT = timedelta(seconds=5)
 _OPERATIONS_MAX = 256
 _FORBIDDEN = 4403
+_TRY_AGAIN_LATER = 1013
 _REASON_MAX = 120
 _NS_PER_S = 1_000_000_000
 
@@ -69,6 +71,10 @@ class _Handler(BaseGraphQLTransportWSHandler[Context, None]):
             except Unauthenticated as refused:
                 self.connection_init_received = True
                 await self.websocket.close(_FORBIDDEN, str(refused)[:_REASON_MAX])
+                return
+            except StoreUnavailable:
+                self.connection_init_received = True
+                await self.websocket.close(_TRY_AGAIN_LATER, "the store is down")
                 return
             self.context.principal = principal
             self.expiry = self._end_with(principal)
@@ -129,6 +135,9 @@ class Endpoint(GraphQL[Context, None]):
             return self._answer(405, "METHOD_NOT_ALLOWED", "send a POST", {"Allow": "POST"})
         try:
             return await super().run(request, *args, **kwargs)
+        except StoreUnavailable:
+            text = "the store is down: ask again"
+            return self._answer(503, "STORE_UNAVAILABLE", text, {"Retry-After": "1"})
         except Unauthenticated as refused:
             challenge = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
             return self._answer(401, refused.code, str(refused), challenge)

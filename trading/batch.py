@@ -19,7 +19,7 @@ from trading.instrument import Catalogue, UnknownSymbol
 from trading.ledger import Dispatch
 from trading.outcome import BrokerUnavailable, OutcomeUnknown, Overloaded
 from trading.ports import Clock, Doorbell, Quotes
-from trading.store import Store, StoreUnavailable
+from trading.store import Store, StoreBusy, StoreOverloaded, StoreUnavailable
 
 logger = logging.getLogger(__name__)
 
@@ -147,11 +147,13 @@ class CommandQueue:
         try:
             settled = await self._commit(batch)
         except Exception as error:  # noqa: BLE001 - each client is told of its own failure
-            if len(batch) > 1:
+            # With no connection free, trying one by one would only make it worse.
+            if len(batch) > 1 and not isinstance(error, StoreOverloaded):
                 for pending in batch:
                     await self._settle([pending])
             else:
-                _fail(batch[0], error)
+                for pending in batch:
+                    _fail(pending, error)
             return
         for pending, each in zip(batch, settled, strict=True):
             if not pending.done.done():
@@ -163,7 +165,7 @@ class CommandQueue:
         handled: list[Handled] = []
         elsewhere: set[str] = set()
         try:
-            async with self._store.transaction() as transaction:
+            async with self._store.transaction(urgent=_is_urgent(batch)) as transaction:
                 await transaction.lock(accounts)
                 books = await transaction.load(wants([p.command for p in batch], self._catalogue))
                 for p in batch:
@@ -201,6 +203,11 @@ class CommandQueue:
         return Settled(handled.decided, self._sessions[pending.broker].expect(handled.wire_id))
 
 
+def _is_urgent(batch: Sequence[_Pending]) -> bool:
+    """Whether a batch has a cancel, which must get through whatever else there is."""
+    return any(isinstance(p.command, CancelOrder | CancelAllOrders) for p in batch)
+
+
 def wants(commands: Sequence[OrderCommand], catalogue: Catalogue) -> Wants:
     """Say what a transaction must see to decide these commands."""
     keys = {(each.account_id, each.cl_ord_id) for each in commands}
@@ -234,6 +241,10 @@ def _symbols(commands: Sequence[OrderCommand], catalogue: Catalogue) -> set[Inst
 
 def _fail(pending: _Pending, error: Exception) -> None:
     if pending.done.done():
+        return
+    if isinstance(error, StoreBusy):
+        text = "the store is too busy: nothing was done, try again"
+        pending.done.set_exception(Overloaded(text, retry_after_ms=250))
         return
     if isinstance(error, StoreUnavailable):
         text = "whether the command was recorded is not known: ask again with the same clOrdId"

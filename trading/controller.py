@@ -53,7 +53,7 @@ class ControlDesk:
             return InvalidInput(errors)
         accounts = await self._scope(principal, command.account_id, command.tenant_id)
         at = self._clock.now()
-        async with self._store.transaction() as transaction:
+        async with self._store.transaction(urgent=True) as transaction:
             await transaction.lock(accounts)
             books = await transaction.load(Wants(accounts=frozenset(accounts)))
             looser = [a for a in accounts if _loosens(books, a, command.state)]
@@ -82,7 +82,7 @@ class ControlDesk:
         accounts = await self._scope(principal, request.account_id, tenant)
         by = (request.requested_by, principal.user_id)
         at = self._clock.now()
-        async with self._store.transaction() as transaction:
+        async with self._store.transaction(urgent=True) as transaction:
             await transaction.lock(accounts)
             # Asked once more, now that nobody can tighten: this must not undo a newer word.
             await self._awaiting(principal, request_id)

@@ -93,6 +93,9 @@ class OrderDesk:
         self, principal: Principal, command: CancelOrder, wait_for: WaitFor
     ) -> AmendResult:
         """Cancel an order, in an emergency also while the store is down. Raises as `place`."""
+        # One connection may have died, and not the store. Asked again, it is the same cancel.
+        with contextlib.suppress(OutcomeUnknown, StoreUnavailable):
+            return await self._amend(principal, command, wait_for)
         try:
             return await self._amend(principal, command, wait_for)
         except (OutcomeUnknown, StoreUnavailable):

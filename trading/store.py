@@ -36,8 +36,8 @@ class Transaction(Protocol):
 class Store(Protocol):
     """The system of record."""
 
-    def transaction(self) -> AbstractAsyncContextManager[Transaction]:
-        """Begin a transaction. Raises StoreUnavailable."""
+    def transaction(self, *, urgent: bool = False) -> AbstractAsyncContextManager[Transaction]:
+        """Begin a transaction; an urgent one waits for no order. Raises StoreUnavailable."""
 
     async def accounts_of(self, wire_ids: Collection[WireID]) -> Mapping[WireID, AccountID]:
         """Return the accounts whose orders these ids address; an id never changes its account."""

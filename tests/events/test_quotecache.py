@@ -16,6 +16,8 @@ from tests.events.services import REDIS, RedisServer, found, free_port, until
 from trading.ids import InstrumentID
 from trading.ports import Environment
 
+pytestmark = pytest.mark.services
+
 
 @pytest.fixture
 async def redis() -> AsyncIterator[Redis]:

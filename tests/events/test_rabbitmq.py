@@ -18,6 +18,8 @@ from tests.events.gateway import Process, World, following, pair, running
 from tests.events.services import AMQP, ScratchTopology, channel_at, found, swept, until
 from trading.ports import Environment
 
+pytestmark = pytest.mark.services
+
 NEVER_S = 3600.0
 
 

@@ -44,11 +44,9 @@ class Cluster:
 
     async def start(self) -> None:
         """Start the server, and wait until it has recovered and answers."""
-        listening = ["-c", "listen_addresses=127.0.0.1", "-k", str(self._folder)]
-        self._process = self._begin(
-            "postgres", "-D", str(self._data), "-p", str(self._port), *listening
-        )
-        await servers.until(self._answers)
+        at = ["-h", "127.0.0.1", "-p", str(self._port), "-k", str(self._folder)]
+        self._process = self._begin("postgres", "-D", str(self._data), *at)
+        await servers.until(self.answers)
 
     async def stop(self, how: signal.Signals) -> None:
         """Stop it: SIGINT disconnects clients, SIGQUIT drops everything, SIGKILL asks nobody."""
@@ -69,7 +67,7 @@ class Cluster:
     def _data(self) -> Path:
         return self._folder / "data"
 
-    async def _answers(self) -> bool:
+    async def answers(self) -> bool:
         try:
             await servers.run(self.url, "SELECT 1")
         except Exception:  # noqa: BLE001 - refused, starting, recovering: not yet
@@ -77,7 +75,7 @@ class Cluster:
         return True
 
     def _begin(self, program: str, *arguments: str) -> subprocess.Popen[bytes]:
-        user = {"user": "postgres", "group": "postgres", "extra_groups": []}
+        user = "postgres" if os.geteuid() == 0 else None
         with (self._folder / "log").open("ab") as log:
             return subprocess.Popen(
                 [str(_INSTALLED[-1] / program), *arguments],
@@ -86,7 +84,9 @@ class Cluster:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                **(user if os.geteuid() == 0 else {}),  # type: ignore[call-overload]
+                user=user,
+                group=user,
+                extra_groups=[] if user else None,
             )
 
 

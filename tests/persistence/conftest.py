@@ -96,7 +96,7 @@ async def close_at_once(url: str) -> None:
     await (await opened_at(url)).close()
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.services)])
 def kind(request: pytest.FixtureRequest) -> str:
     """Name the database that a test runs on: on each in turn."""
     return str(request.param)

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -58,3 +59,8 @@ async def postgresql_database() -> AsyncIterator[PostgresqlDatabase]:
         await database.write(create)
         yield database
         await database.close()
+
+
+def execute(connection: Connection, statement: str) -> Any:
+    """Read one value."""
+    return connection.bare.exec_driver_sql(statement).scalar()

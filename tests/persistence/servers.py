@@ -29,16 +29,21 @@ def found() -> str:
     return POSTGRES
 
 
-async def run(url: str, *statements: str) -> list[sa.Row[tuple[object, ...]]]:
+def on(server: str, database: str) -> str:
+    """Name another database of a server."""
+    return sa.make_url(server).set(database=database).render_as_string(hide_password=False)
+
+
+async def run(url: str, *statements: str) -> list[tuple[object, ...]]:
     """Run statements, each a transaction of its own, on a connection of their own."""
     engine = create_async_engine(
         sa.make_url(url).set(drivername=DRIVER), isolation_level="AUTOCOMMIT", poolclass=sa.NullPool
     )
-    rows: list[sa.Row[tuple[object, ...]]] = []
+    rows: list[tuple[object, ...]] = []
     async with engine.connect() as connection:
         for statement in statements:
             result = await connection.exec_driver_sql(statement)
-            rows = list(result.all()) if result.returns_rows else []
+            rows = [tuple(row) for row in result] if result.returns_rows else []
     await engine.dispose()
     return rows
 
@@ -56,6 +61,6 @@ async def scratch_database(server: str, template: str = "template0") -> AsyncIte
     name = f"drawbridge_test_{os.getpid()}_{next(NUMBERS)}"
     await run(server, f"CREATE DATABASE {name} TEMPLATE {template} ENCODING 'UTF8'")
     try:
-        yield sa.make_url(server).set(database=name).render_as_string(hide_password=False)
+        yield on(server, name)
     finally:
         await run(server, f"DROP DATABASE {name} WITH (FORCE)")

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import time
 from collections.abc import AsyncIterator, Iterable
 
 import pytest
@@ -150,7 +149,7 @@ async def test_a_backend_that_is_killed_in_the_middle_of_commits_loses_and_doubl
         await servers.until(reached)
         (pid,) = (await servers.run(server.url, backends))[0]
         os.kill(int(str(pid)), signal.SIGKILL)
-        await servers.until(server._answers)
+        await servers.until(server.answers)
 
     assert await working > 0
     await assert_sound(store, {A: names})
@@ -205,13 +204,13 @@ async def test_a_server_that_falls_silent_holds_nobody_for_long(
     await asyncio.gather(*(place_once(distant, A, f"{n}") for n in range(3)))
     proxy.freeze()
 
-    begun = time.monotonic()
     asked = [asyncio.create_task(place_once(distant, A, f"late{n}")) for n in range(12)]
-    failures = await asyncio.wait_for(asyncio.gather(*asked, return_exceptions=True), 60)
+    failures = await asyncio.wait_for(
+        asyncio.gather(*asked, return_exceptions=True), servers.BOUND_S
+    )
     assert all(isinstance(each, StoreUnavailable) for each in failures)
     # Those that got no connection were turned away without having done anything.
     assert sum(isinstance(each, StoreOverloaded) for each in failures) >= 9
-    assert time.monotonic() - begun < 60
     proxy.heal()
 
     await keep_placing(distant, A, ["after"])

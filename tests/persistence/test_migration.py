@@ -84,6 +84,7 @@ async def test_the_migrations_make_exactly_the_tables(tmp_path: Path) -> None:
     assert len(found) > len(metadata.tables)
 
 
+@pytest.mark.services
 async def test_on_postgresql_too(postgresql: PostgresqlDatabase) -> None:
     await postgresql.write(migration.upgrade)
     found = await postgresql.read(on_postgresql)
@@ -127,6 +128,7 @@ async def test_a_migration_that_fails_leaves_nothing(tmp_path: Path) -> None:
     assert left == {clauses("CREATE TABLE reports (in_the_way INTEGER)")}
 
 
+@pytest.mark.services
 async def test_nor_does_one_on_postgresql(postgresql: PostgresqlDatabase) -> None:
     await postgresql.write(obstruct)
 
@@ -179,6 +181,7 @@ async def test_a_store_of_the_first_release_is_taken_on_with_all_that_is_in_it(
     await store.close()
 
 
+@pytest.mark.services
 async def test_one_on_postgresql_is_while_a_process_of_that_release_is_at_work() -> None:
     async with servers.scratch_database(servers.found()) as url:
         address = sa.make_url(url).set(drivername=DRIVER)
@@ -214,6 +217,7 @@ async def until_it_waits_for(url: str, table: str) -> None:
     await servers.until(lambda: servers.run(url, waiting))
 
 
+@pytest.mark.services
 async def test_processes_that_start_together_bring_the_schema_up_to_date_once() -> None:
     async with servers.scratch_database(servers.found()) as url:
         stores = await asyncio.gather(*(opened_at(url, StoppedClock(n)) for n in range(4)))

@@ -1,5 +1,6 @@
 """Which PostgreSQL databases are taken for a store, and which are refused and why."""
 
+import os
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
@@ -15,6 +16,8 @@ from tests.persistence.samples import STOCK, StoppedClock
 from trading.ids import AccountID, InstrumentID
 from trading.instrument import Catalogue
 from trading.ports import Environment
+
+pytestmark = pytest.mark.services
 
 
 @pytest.fixture
@@ -37,7 +40,7 @@ async def test_what_was_stored_is_there_after_opening_again(url: str) -> None:
 
     assert heads == {"a": 0, "b": 0}
     stamp = await servers.run(url, "SELECT environment, created_at, version FROM gateway")
-    assert [tuple(row) for row in stamp] == [("sim", 7, "0.1.0")]
+    assert stamp == [("sim", 7, "0.1.0")]
 
 
 async def test_a_store_of_another_environment_is_refused_and_unchanged(url: str) -> None:
@@ -76,12 +79,12 @@ async def test_a_server_that_may_lose_what_it_acknowledged_is_refused(
 
 
 async def test_a_database_in_another_encoding_is_refused() -> None:
-    server, name = servers.found(), "drawbridge_test_latin1"
+    server, name = servers.found(), f"drawbridge_test_{os.getpid()}_latin1"
     latin = f"CREATE DATABASE {name} TEMPLATE template0 ENCODING 'LATIN1' LOCALE 'C'"
     await servers.run(server, latin)
     try:
         with pytest.raises(StoreRefused, match="not in UTF8: make its database with ENCODING"):
-            await opened_at(str(sa.make_url(server).set(database=name)))
+            await opened_at(servers.on(server, name))
     finally:
         await servers.run(server, f"DROP DATABASE {name} WITH (FORCE)")
 
@@ -110,10 +113,10 @@ async def test_a_server_that_is_not_there_is_refused_without_telling_the_passwor
 
 
 async def test_a_database_that_does_not_exist_is_refused() -> None:
-    missing = sa.make_url(servers.found()).set(database="drawbridge_test_missing")
+    missing = servers.on(servers.found(), "drawbridge_test_missing")
 
     with pytest.raises(StoreRefused, match=r"\"drawbridge_test_missing\" does not exist"):
-        await opened_at(str(missing))
+        await opened_at(missing)
 
 
 async def test_instruments_of_earlier_runs_stay_known(url: str) -> None:

@@ -14,14 +14,14 @@ from tests.persistence import samples
 from tests.persistence.changes import A, B, load, place, refuse_cancel, save, statements
 from tests.persistence.samples import AAPL, account, claim, command, decision, fill, order
 from trading.account import TradingState
-from trading.books import Books, Wants
+from trading.books import Books
 from trading.command import CommandKind, CommandState
 from trading.control import ApprovalRequest
 from trading.execution import ExecType
 from trading.ids import AccountID, ClOrdID, ExecID, InstrumentID, OrderID, UserID, WireID
 from trading.instrument import Instrument
 from trading.order import Order, OrdStatus, Replacement, Side
-from trading.store import SHARDS, OrderFilter, shard_of
+from trading.store import SHARDS, OrderFilter
 
 ALL = OrderFilter()
 TERMS = Replacement(order_qty=Decimal(5), price=Decimal(1), stop_px=None, reserve_px=Decimal(1))
@@ -319,66 +319,6 @@ async def look_at_everything(store: SqlStore) -> None:
     await reads.breaks(A, 10)
     await reads.state_changes(0)
     await store.prices.ages([AAPL])
-
-
-@pytest.mark.parametrize("limit", [1, 2, 3])
-async def test_the_outbox_gives_the_oldest_until_they_are_published(
-    store: SqlStore, limit: int
-) -> None:
-    for name in ("1", "2"):
-        await save(store, place(name))
-
-    first = await store.outbox.pending(limit)
-    assert [row.first_seq for row in first] == [1, 2][:limit]
-    await store.outbox.published([row.id for row in first])
-    await store.outbox.published([row.id for row in first])
-    assert [row.first_seq for row in await store.outbox.pending(9)] == [1, 2][limit:]
-
-    known = {row.id for row in first}
-    await store.outbox.published([row.id for row in await store.outbox.pending(9)])
-    await save(store, place("3"))
-    assert known.isdisjoint(row.id for row in await store.outbox.pending(9))
-
-
-async def test_each_relay_is_given_the_rows_of_its_shards(store: SqlStore) -> None:
-    accounts = [AccountID(f"c{number}") for number in range(2 * SHARDS)]
-    for each in accounts:
-        await store.accounts.add(account(each), samples.limits(each, MAX_ORDER_QTY=5), {})
-    for number in range(2):
-        async with store.transaction() as transaction:
-            await transaction.lock(accounts)
-            books = await transaction.load(Wants(accounts=frozenset(accounts)))
-            for each in accounts:
-                place(f"{each}-{number}", account_id=each)(books)
-            await transaction.save(books)
-
-    everything = await store.outbox.pending(99)
-    parts = [await store.outbox.pending(99, {shard}) for shard in range(SHARDS)]
-
-    assert sorted((row for part in parts for row in part), key=lambda row: row.id) == everything
-    for shard, part in enumerate(parts):
-        assert {shard_of(row.account_id) for row in part} <= {shard}
-        assert [row.id for row in part] == sorted(row.id for row in part)
-    some = {shard_of(accounts[0]), shard_of(accounts[1])}
-    both = [row for row in everything if shard_of(row.account_id) in some]
-    assert await store.outbox.pending(99, some) == both
-    assert await store.outbox.pending(2, some) == both[:2]
-    assert await store.outbox.pending(99, set()) == []
-
-
-async def test_a_row_of_a_release_without_shards_is_given_to_the_relay_of_its_account(
-    store: SqlStore,
-) -> None:
-    def unmark(connection: Connection) -> None:
-        connection.run(tables.outbox.update().values(shard=None), {})
-
-    await save(store, place("1"))
-    await save(store, place("2", account_id="b"))
-    await store._database.write(unmark)
-
-    rows = await store.outbox.pending(9, {shard_of(A)})
-    assert [row.account_id for row in rows] == [A]
-    assert await store.outbox.pending(9, set(range(SHARDS)) - {shard_of(A), shard_of(B)}) == []
 
 
 async def test_a_session_finds_what_is_queued_and_anyone_how_far_it_got(store: SqlStore) -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from trading.ids import AccountID, TenantID, UserID
 from trading.permission import Entitlement
+from trading.store import StoreUnavailable
 
 NOW = 1_900_000_000 * 10**9
 
@@ -46,6 +47,9 @@ class FakeUser:
 class FakeUsers:
     def __init__(self, *users: FakeUser) -> None:
         self.known = {user.id: user for user in users}
+        self.is_down = False
 
     async def user(self, user_id: UserID) -> FakeUser | None:
+        if self.is_down:
+            raise StoreUnavailable("down")
         return self.known.get(user_id)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from security import authentication
-from security.authentication import KEPT_S, Authentication
+from security.authentication import KEPT_DOWN_S, KEPT_S, Authentication
 from security.development import DevelopmentIssuer, open_issuer
 from security.roles import ROLE_PERMISSIONS, Role, permitted
 from security.verifier import LEEWAY_S
@@ -15,6 +15,7 @@ from trading.ids import AccountID, UserID
 from trading.outcome import Unauthenticated
 from trading.permission import Entitlement, Permission
 from trading.ports import Environment
+from trading.store import StoreUnavailable
 
 
 @pytest.fixture
@@ -153,6 +154,25 @@ async def test_a_token_that_ends_is_not_known_again(door: Door) -> None:
     door.pass_s(1)
     with pytest.raises(Unauthenticated, match="expired"):
         await door.role_of(token)
+
+
+async def test_who_was_let_in_is_known_while_the_store_is_down(door: Door) -> None:
+    token = bearer(door.issuer)
+    await door.role_of(token)
+    door.users.is_down = True
+
+    door.pass_s(KEPT_DOWN_S - 1)
+    assert await door.role_of(token) == Role.TRADER
+    door.pass_s(1)
+    with pytest.raises(StoreUnavailable):
+        await door.role_of(token)
+
+
+async def test_who_was_never_let_in_is_not_known_while_the_store_is_down(door: Door) -> None:
+    door.users.is_down = True
+
+    with pytest.raises(StoreUnavailable):
+        await door.role_of(bearer(door.issuer))
 
 
 async def test_a_refusal_is_not_remembered(door: Door) -> None:

@@ -73,8 +73,8 @@ def test_every_tool_knows_every_package() -> None:
     assert set(PACKAGES) == on_disk
     assert set(PACKAGES) == set(tool["hatch"]["build"]["targets"]["wheel"]["packages"])
     assert set(PACKAGES) == set(tool["importlinter"]["root_packages"])
-    assert {*PACKAGES, "tests"} == set(tool["mypy"]["files"])
-    assert {*PACKAGES, "tests"} == set(tool["ruff"]["lint"]["isort"]["known-first-party"])
+    assert {*PACKAGES, "bench", "tests"} == set(tool["mypy"]["files"])
+    assert {*PACKAGES, "bench", "tests"} == set(tool["ruff"]["lint"]["isort"]["known-first-party"])
 
 
 def test_every_package_has_its_layer() -> None:

@@ -19,7 +19,7 @@ from trading.instrument import Catalogue
 from trading.limits import Limits
 from trading.order import Order
 from trading.quote import Quote
-from trading.store import OrderFilter, Page, StoreUnavailable
+from trading.store import OrderFilter, Page, StoreOverloaded, StoreUnavailable
 
 
 class Failure(Enum):
@@ -156,6 +156,8 @@ class MemoryStore:
         self.failures: list[Failure] = []
         self.poison: set[str] = set()
         self.is_down = False
+        self.is_full = False
+        self.urgent: list[bool] = []
         self.commits = 0
 
     def fail(self, at: Failure) -> None:
@@ -166,7 +168,10 @@ class MemoryStore:
             raise StoreUnavailable(at.name)
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[MemoryTransaction]:
+    async def transaction(self, *, urgent: bool = False) -> AsyncIterator[MemoryTransaction]:
+        self.urgent.append(urgent)
+        if self.is_full and not urgent:
+            raise StoreOverloaded("no connection is free")
         async with AsyncExitStack() as stack:
             transaction = MemoryTransaction(self, stack)
             yield transaction

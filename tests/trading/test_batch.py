@@ -6,12 +6,12 @@ import pytest
 
 from tests.trading.builders import ACCOUNT, OTHER, account, cancel, new, place
 from tests.trading.fakes import settle
-from tests.trading.house import House
+from tests.trading.house import House, working
 from tests.trading.memory import Failure
 from trading.command import CommandState
 from trading.ids import ClOrdID
 from trading.order import Order, OrdStatus
-from trading.outcome import BrokerUnavailable, OutcomeUnknown
+from trading.outcome import BrokerUnavailable, OutcomeUnknown, Overloaded
 
 
 async def together(house: House, count: int) -> list[object]:
@@ -176,3 +176,17 @@ async def test_nothing_is_awaited_of_what_was_decided_here() -> None:
 
         assert settled.first_word is None
         assert (await house.queue.put(unknown, "fake", awaits_broker=True)).first_word is None
+
+
+async def test_orders_are_shed_when_the_store_has_no_room_and_cancels_still_get_through() -> None:
+    async with House().open() as house:
+        order = await working(house)
+        house.store.is_full = True
+
+        with pytest.raises(Overloaded, match="nothing was done"):
+            await house.put(place("p2"))
+        canceled = (await house.put(cancel(of=order.cl_ord_id))).decided
+
+        assert isinstance(canceled, Order)
+        assert canceled.ord_status is OrdStatus.PENDING_CANCEL
+        assert house.store.urgent[-1]

@@ -77,12 +77,12 @@ async def test_a_store_that_fails_while_it_keeps_a_bad_event_does_not_end_the_se
         house.broker.tell(trade("bad", 10, wire_id=order.wire_id, key="poison"))
         real = house.store.transaction
 
-        def second_fails() -> Any:
+        def second_fails(**_: Any) -> Any:
             house.store.failures = [Failure.BEFORE_COMMIT]
             house.store.transaction = real  # type: ignore[method-assign]
             return real()
 
-        def first() -> Any:
+        def first(**_: Any) -> Any:
             house.store.transaction = second_fails  # type: ignore[method-assign]
             return real()
 

@@ -1,0 +1,145 @@
+"""A transaction on PostgreSQL is a few statements, and none reads more as history grows."""
+
+import asyncio
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from persistence.database import Connection
+from persistence.store import SqlStore
+from tests.persistence.changes import A, B, load, place, save, statements
+from tests.persistence.jobs import execute, run
+from tests.persistence.samples import AAPL, decision, fill
+from tests.persistence.test_reads import look_at_everything
+from trading.books import Books, Wants
+from trading.execution import ExecType
+from trading.ids import ClOrdID, OrderID
+
+pytestmark = pytest.mark.services
+
+
+@pytest.fixture
+def kind() -> str:
+    return "postgresql"
+
+
+async def test_a_batch_is_as_many_statements_as_a_single_order(store: SqlStore) -> None:
+    async def cost(*names: str) -> list[str]:
+        keys = [(A, f"cl-{name}") for name in names]
+        wires = [f"wire-{name}" for name in names]
+        wants = {"cl_ord_ids": keys, "wire_ids": wires, "order_ids": names, "fills_of": wires}
+        with statements() as seen:
+            await save(store, place(*names), **wants)
+        # One message each: not even its text depends on the number.
+        return [statement for statement, _ in seen]
+
+    await save(store, place("0"))
+    one = await cost("1")
+    assert one == await cost(*(f"many-{number:02}" for number in range(64)))
+    assert len(one) < 20
+
+
+async def test_accounts_are_locked_against_all_who_lock(store: SqlStore) -> None:
+    async def change(number: int) -> None:
+        async with store.transaction(urgent=number % 2 == 1) as transaction:
+            await transaction.lock([B, A])
+            books = await transaction.load(Wants(accounts=frozenset({A, B})))
+            place(f"{number}")(books)
+            place(f"b{number}", account_id="b")(books)
+            await transaction.save(books)
+
+    await asyncio.gather(*(change(number) for number in range(12)))
+
+    for account_id in (A, B):
+        log = (await store.reads.reports(account_id, 0, 99)).items
+        assert [report.seq for report in log] == list(range(1, 13))
+    held = (await load(store)).positions[A, AAPL]
+    assert held.open_buy_qty == 12 * 10
+
+
+HISTORY = 20_000
+CLONE = """
+    INSERT INTO {table} SELECT (jsonb_populate_record(one, jsonb_build_object({changes}))).*
+      FROM (SELECT one FROM {table} one LIMIT 1) first, generate_series(2, {count}) g
+"""
+GROWING = {
+    "orders": "'id', 'o' || g, 'wire_id', 'w' || g, 'status', 'FILLED'",
+    "cl_ord_ids": "'cl_ord_id', 'c' || g",
+    "reports": "'seq', g + 1, 'order_id', 'o' || g",
+    "commands": "'wire_id', 'w' || g, 'order_id', 'o' || g, 'state', 'ACKED'",
+    "decisions": "'id', g + 1000, 'cl_ord_id', 'c' || g, 'order_id', 'o' || g",
+    "fills": "'exec_id', 'e' || g, 'seq', g + 1, 'order_id', 'o' || g",
+    "broker_events": "'key', 'k' || g",
+    "outbox": "'id', g + 1000, 'first_seq', g, 'last_seq', g",
+}
+
+
+def grow(connection: Connection) -> None:
+    """Make an account's one order into many that are finished, and have the planner know it."""
+    for table, changes in GROWING.items():
+        run(connection, CLONE.format(table=table, changes=changes, count=HISTORY))
+    run(connection, f"UPDATE accounts SET last_seq = {HISTORY + 1}")
+    run(connection, "ANALYZE")
+
+
+def explained(connection: Connection, statement: str, values: Any, mode: str) -> Any:
+    run(connection, f"SET LOCAL plan_cache_mode = {mode}")
+    explain = f"EXPLAIN (ANALYZE, BUFFERS, TIMING OFF, FORMAT JSON) {statement}"
+    return connection.bare.exec_driver_sql(explain, values).scalar_one()[0]["Plan"]
+
+
+def nodes(plan: dict[str, Any]) -> list[dict[str, Any]]:
+    return [plan, *(each for part in plan.get("Plans", ()) for each in nodes(part))]
+
+
+@pytest.mark.parametrize("mode", ["force_custom_plan", "force_generic_plan"])
+async def test_what_a_statement_reads_does_not_grow_with_history(
+    store: SqlStore, mode: str
+) -> None:
+    await save(store, traded)
+    await store._database.write(grow)
+    with statements() as seen:
+        await look_at_everything(store)
+    selects = [each for each in seen if each[0].startswith("SELECT")]
+
+    for statement, values in selects:
+        plan = await store._database.write(explained, statement, values, mode)
+        for node in nodes(plan):
+            scanned = node["Node Type"] == "Seq Scan" and node["Relation Name"] in GROWING
+            assert not scanned, statement
+        touched = plan["Shared Hit Blocks"] + plan["Shared Read Blocks"]
+        assert touched < 200, (statement, touched)
+    assert len(selects) > 20
+
+
+async def test_a_change_of_an_account_touches_no_index(store: SqlStore) -> None:
+    await save(store, place("1"))
+    async with store.transaction() as transaction:
+        await transaction.lock([A])
+        books = await transaction.load(Wants(accounts=frozenset({A})))
+        place("2")(books)
+        await transaction.save(books)
+        updated = await transaction._steps.do(execute, COUNT.format("updated"))
+        assert await transaction._steps.do(execute, COUNT.format("hot_updated")) == updated > 0
+
+
+COUNT = "SELECT pg_stat_get_xact_tuples_{}('accounts'::regclass)"
+
+
+def traded(books: Books) -> None:
+    place("1")(books)
+    one = books.orders[OrderID("1")]
+    books.record(replace(one, cum_qty=Decimal(1)), ExecType.TRADE, 3, fill=fill(one, "f"))
+    books.new_decisions.append((A, ClOrdID("cl-1"), decision()))
+    books.new_broker_keys.append("key")
+
+
+async def test_books_of_many_accounts_are_loaded_alike(store: SqlStore) -> None:
+    await save(store, place("1"))
+    await save(store, place("2", account_id="b"))
+
+    books = await load(store, open_orders_of=[A, B], cl_ord_ids=[(A, "cl-1"), (B, "cl-1")])
+    assert set(books.orders) == {"1", "2"}
+    assert set(books.claims) == {(A, "cl-1")}
