@@ -34,6 +34,9 @@ loopback, one order to a connection, and shares the machine's cores with what is
 
 """
 
+# A service that a server needs does not answer, or the server itself will not start.
+_MISSING = (Unavailable, OSError)
+
 PLACES = {"one": [stores.HOT], "many": stores.MANY}
 
 
@@ -111,7 +114,7 @@ def past(settings: Settings, directory: Path) -> Iterator[str]:
     for name in settings.chosen(servers.GATEWAYS):
         try:
             rows += _with_and_without(name, settings, directory)
-        except Unavailable as why:
+        except _MISSING as why:
             skipped.append(_skipped(name, why))
     yield table(("server", "reports before", *_FIGURES), rows)
     yield from skipped
@@ -146,7 +149,7 @@ def profile(settings: Settings, directory: Path) -> Iterator[str]:
     for name in settings.chosen(servers.GATEWAYS):
         try:
             columns[name] = _profiled(name, settings, directory)
-        except Unavailable as why:
+        except _MISSING as why:
             skipped.append(_skipped(name, why))
     parts = sorted({part for each in columns.values() for part in each})
     parts.sort(key=lambda part: -max(each.get(part, 0) for each in columns.values()))
@@ -185,7 +188,7 @@ def _started(
     for name in settings.chosen(names):
         try:
             running[name] = stack.enter_context(servers.SERVERS[name](directory))
-        except (Unavailable, OSError) as why:
+        except _MISSING as why:
             skipped.append(_skipped(name, why))
         else:
             measuring.warm(running[name], stores.MANY)

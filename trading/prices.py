@@ -18,6 +18,7 @@ _SAY_EVERY_S = 0.02
 _HELD_MAX = 4096
 # The feed puts a wanted price at most once a second; one much older is nobody's any more.
 _RECENT_NS = 3_000_000_000
+_SEEN_NS = 1_000_000_000
 
 
 class StorePrices:
@@ -33,6 +34,7 @@ class StorePrices:
         self._clock = clock
         self._unsaid: set[InstrumentID] = set()
         self._has_unsaid = asyncio.Event()
+        self._seen_until: dict[InstrumentID, int] = {}
 
     def last(self, symbol: InstrumentID) -> Quote | None:
         """Return the newest quote that this process has heard."""
@@ -49,14 +51,20 @@ class StorePrices:
     ) -> None:
         """Return when the store has a recent reference of each symbol, or after the wait."""
         self.want(symbols)
-        deadline = self._clock.monotonic() + int(max_wait_s * 1_000_000_000)
+        now = self._clock.monotonic()
+        # Seen a moment ago: the transaction judges it anyway, and each order would read it twice.
+        if all(now < self._seen_until.get(symbol, 0) for symbol in symbols):
+            return
+        deadline = now + int(max_wait_s * 1_000_000_000)
         while not await self._are_recent(symbols) and self._clock.monotonic() < deadline:
             await self._clock.sleep(_LOOK_S)
 
     async def _are_recent(self, symbols: Collection[InstrumentID]) -> bool:
         received = await self._references.ages(symbols)
         since = self._clock.now() - _RECENT_NS
-        return all(received.get(symbol, 0) > since for symbol in symbols)
+        recent = {symbol for symbol in symbols if received.get(symbol, 0) > since}
+        self._seen_until |= dict.fromkeys(recent, self._clock.monotonic() + _SEEN_NS)
+        return recent >= set(symbols)
 
     async def run(self) -> None:
         """Say what is wanted, until canceled; what could not be said is said again."""
