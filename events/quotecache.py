@@ -28,6 +28,9 @@ ANSWER_WITHIN_S = 1.0
 CONNECTIONS_MAX = 4
 SYMBOLS_PER_CALL = 500
 
+# uvloop says with a RuntimeError that the other end has reset a connection which is written to.
+_GONE = (RedisError, OSError, RuntimeError)
+
 
 class QuoteCache:
     """The cache of one environment. Quotes last four days there, a long weekend.
@@ -73,7 +76,7 @@ class QuoteCache:
             quotes, self._unwritten = self._unwritten, {}
             try:
                 await self._write(quotes)
-            except (RedisError, OSError) as error:
+            except _GONE as error:
                 self._unwritten = quotes | self._unwritten
                 self._tell(error)
 
@@ -93,7 +96,7 @@ class QuoteCache:
                 values = await self._redis.mget([self._key(symbol) for symbol in some])
                 found.extend(quote for value in values for quote in _quotes(value))
                 self._is_failing = False
-        except (RedisError, OSError) as error:
+        except _GONE as error:
             self._tell(error)
         return found
 

@@ -18,7 +18,7 @@ from trading.control import TradingStateChange
 from trading.execution import Report
 from trading.ids import AccountID
 from trading.ports import Clock
-from trading.store import Reads
+from trading.store import Reads, StoreUnavailable
 
 logger = logging.getLogger(__name__)
 
@@ -134,7 +134,7 @@ class Relay:
                 await self._drain()
                 pause_s = PAUSE_MIN_S
                 continue
-            except BusUnavailable as error:
+            except (BusUnavailable, StoreUnavailable) as error:
                 logger.warning("publishing waits %.1f s: %s", pause_s, error)
             except Exception:
                 logger.exception("publishing failed, next try in %.1f s", pause_s)

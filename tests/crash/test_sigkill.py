@@ -19,12 +19,15 @@ import pytest
 from brokers.paper.codec import decode
 from brokers.paper.ledger import Ledger
 from brokers.paper.messages import NewOrder
+from persistence.opening import store_file
 from persistence.sqlite import SqliteDatabase
+from tests.faults.checker import gathered, unrest, violations
 from tests.gateway.client import Client, eventually
 from tests.gateway.documents import CANCEL, CANCEL_ALL, FIND_BY_CL_ORD_ID, PLACE
 from tests.gateway.process import complaints, running, started
 from tests.gateway.tokens import minted
 from trading.ids import WireID
+from trading.quantity import use_exact_arithmetic
 
 pytestmark = pytest.mark.crash
 
@@ -304,6 +307,14 @@ def test_what_rests_at_the_exchange_can_be_canceled(recovered: Recovered) -> Non
         assert client.finished(order_id)["ordStatus"] == "CANCELED"
     assert not [order for order in journal(recovered.data).orders.values() if order.is_open]
     books_balance(client)
+
+
+async def test_both_sides_agree_on_everything_that_they_have_written(recovered: Recovered) -> None:
+    url, journal_file = f"sqlite:///{store_file(recovered.data)}", recovered.data / "paper.journal"
+    use_exact_arithmetic()
+    while list(unrest(case := await gathered(url, journal_file))):
+        recovered.client.account()  # a round trip to the gateway, which is still publishing
+    assert violations(case) == []
 
 
 async def test_the_writer_of_such_a_store_waits_for_the_disk(recovered: Recovered) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
@@ -16,17 +17,20 @@ from websockets.exceptions import WebSocketException
 from websockets.sync.client import ClientConnection
 
 from tests.faults.checker import Item, camel
-from tests.faults.services import until
 from tests.gateway.client import Client, received
 from tests.gateway.documents import CANCEL, PLACE, REPLACE
 from trading.execution import ExecutionReport, OrderCancelReject
 
 PATIENCE_S = 60
 _WAIT_FOR = ("COMMIT", "BROKER")
-_ASK_AGAIN = frozenset({"OUTCOME_UNKNOWN", "BROKER_UNAVAILABLE", "OVERLOADED"})
+_ASK_AGAIN = frozenset({"STORE_UNAVAILABLE", "OUTCOME_UNKNOWN", "BROKER_UNAVAILABLE", "OVERLOADED"})
 
 # Within the collar, and further from the market than it strays in a minute: these rest.
 FAR = {"AAPL": Decimal(222), "MSFT": Decimal(415)}
+
+
+class NoAnswer(Exception):
+    """The gateway does not know the outcome, and says so."""
 
 
 class Caller:
@@ -37,26 +41,20 @@ class Caller:
 
     def ask(self, document: str, **variables: Any) -> Any:
         """Return the one field of the answer."""
-        found: list[Any] = []
-
-        def answered() -> bool:
-            if (answer := self._try(document, variables)) is None:
+        deadline = time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                return self._answer(document, variables)
+            except (httpx2.TransportError, NoAnswer):
+                if time.monotonic() > deadline:
+                    raise
                 self.clients.append(self.clients.pop(0))
-                return False
-            found.append(answer)
-            return True
 
-        until(answered, PATIENCE_S)
-        return found[0]
-
-    def _try(self, document: str, variables: dict[str, Any]) -> Any:
-        try:
-            answer = self.clients[0].answer(document, **variables)
-        except httpx2.TransportError:
-            return None
+    def _answer(self, document: str, variables: dict[str, Any]) -> Any:
+        answer = self.clients[0].answer(document, **variables)
         if codes := {error["extensions"]["code"] for error in answer.get("errors", ())}:
             assert codes <= _ASK_AGAIN, answer
-            return None
+            raise NoAnswer(answer)
         [field] = answer["data"].values()
         return field
 
@@ -69,14 +67,14 @@ class Trader(threading.Thread):
         self.caller, self.count, self.account = caller, orders, account
         self.accepted: set[str] = set()
         """The ClOrdIDs of all that was answered with a record."""
-        self.defect: BaseException | None = None
+        self.defect: Exception | None = None
         self._random = Random(name)
 
     def run(self) -> None:
         try:
             for number in range(self.count):
                 self._trade(f"{self.name}-{number}", number)
-        except BaseException as defect:  # noqa: BLE001 - a thread's failure must fail the test
+        except Exception as defect:  # noqa: BLE001 - a thread's failure must fail the test
             self.defect = defect
 
     def _trade(self, cl_ord_id: str, number: int) -> None:
@@ -213,7 +211,8 @@ def trading(*traders: Trader) -> Iterator[None]:
     finally:
         for trader in traders:
             trader.join(2 * PATIENCE_S)
-    assert [trader.defect for trader in traders] == [None] * len(traders)
+    if defects := [trader.defect for trader in traders if trader.defect]:
+        raise ExceptionGroup("traders failed", defects)
     assert not any(trader.is_alive() for trader in traders)
 
 
