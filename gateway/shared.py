@@ -46,6 +46,7 @@ logger = logging.getLogger(__name__)
 
 _FEED = "feed:paper"
 _WANTED_EVERY_S = 0.25
+_END_FROZEN_EVERY_S = 1.0
 _READ_IN_EVERY_S = 1.0
 
 
@@ -116,7 +117,12 @@ async def running(settings: Settings) -> AsyncIterator[Gateway]:
         answers = Answers(store, clock)
         owner = _owner(parts, process, answers)
         events.doorbell.answer(BROKER, owner.wake)
-        background.start(answers.run(), _hear_states(parts), _read_in(parts, journal))
+        background.start(
+            answers.run(),
+            _hear_states(parts),
+            _read_in(parts, journal),
+            _end_frozen(store, clock),
+        )
         if source is not None:
             feed = QuoteDesk(
                 source=source,
@@ -278,6 +284,16 @@ async def _read_in(parts: Parts, journal: FileEmergencyJournal) -> None:
         except StoreUnavailable as error:
             logger.debug("the store is still down: %s", error)
         await parts.clock.sleep(_READ_IN_EVERY_S)
+
+
+async def _end_frozen(store: SqlStore, clock: SystemClock) -> None:
+    """Free accounts whose locks a process holds that has stopped, for all others wait for them."""
+    while True:
+        await clock.sleep(_END_FROZEN_EVERY_S)
+        try:
+            await store.end_frozen()
+        except StoreUnavailable as error:
+            logger.debug("the store is down: %s", error)
 
 
 def _owner(parts: Parts, process: str, answers: Answers) -> SessionOwner:

@@ -12,6 +12,7 @@ from persistence import tables
 from persistence.account import Accounts
 from persistence.database import Connection, Database, Query
 from persistence.directory import Directory
+from persistence.frozen import end_frozen
 from persistence.leases import SqlLeases
 from persistence.loading import lock
 from persistence.lock import DirectoryLock
@@ -138,6 +139,10 @@ class SqlStore:
     async def fence(self, accounts: Collection[AccountID], epoch: int) -> None:
         """Lock accounts and raise their fence to an epoch: earlier owners write there no more."""
         await self._database.urgent.write(_fence, accounts, epoch)
+
+    async def end_frozen(self) -> None:
+        """Cut off processes that hold locks and have stopped in the middle of a statement."""
+        await self._database.urgent.write(end_frozen)
 
     async def accounts_of(self, wire_ids: Collection[WireID]) -> Mapping[WireID, AccountID]:
         """Return the accounts whose orders these ids address; an id never changes its account."""

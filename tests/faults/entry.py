@@ -23,6 +23,7 @@ from itertools import count
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql.asyncpg import AsyncAdapt_asyncpg_connection
 
 import events.shards
 import gateway.leased
@@ -78,6 +79,14 @@ _IN_SESSION: Mapping[str, Any] = {"of": sa.Connection, "method": "commit", "insi
 
 POINTS: Mapping[str, Point] = {
     "before-the-transaction": Point(of=CommandQueue, method="_commit"),
+    # The driver has asked what the statement is, and not yet for its rows.
+    "in-a-statement": Point(
+        of=AsyncAdapt_asyncpg_connection,
+        method="_prepare",
+        after=True,
+        concerns=lambda _, statement, *__: "FROM positions" in statement,
+        inside=CommandQueue,
+    ),
     "in-the-transaction": Point(**_IN_DESK),
     "commit-sent": Point(**_IN_DESK, after=True),
     "committed-not-rung": Point(of=SharedDoorbell, method="ring", inside=CommandQueue),

@@ -5,8 +5,8 @@ import threading
 
 import pytest
 
-from tests.faults.house import Fault, House
-from tests.faults.load import Follower, following, traders, trading
+from tests.faults.house import Fault, Gateway, House
+from tests.faults.load import Caller, Follower, following, traders, trading
 from tests.faults.services import until
 from tests.gateway.documents import CANCEL, FIND_BY_CL_ORD_ID, PLACE
 from trading.command import CommandState
@@ -67,6 +67,28 @@ def test_what_a_frozen_owner_was_about_to_send_never_leaves(house: House) -> Non
     assert commands["late"].state is CommandState.SUPERSEDED
     assert (commands["late"].epoch, commands["after"].epoch) == (1, 2)
     assert case.market.asked.keys() == {commands["after"].wire_id}
+
+
+def test_a_process_that_is_frozen_in_a_statement_holds_nobody_up(house: House) -> None:
+    working = house.start()
+    house.fenced(1)
+    frozen = house.start("api", fault=Fault(at="in-a-statement", do="stop", nth=1))
+    order = {"accountId": "equity", "symbol": "AAPL", "side": "BUY", "orderQty": "1"}
+
+    def place(gateway: Gateway, cl_ord_id: str) -> None:
+        terms = {**order, "ordType": "MARKET", "clOrdId": cl_ord_id}
+        caller = Caller([house.client(gateway)])
+        assert caller.ask(PLACE, input=terms, waitFor="COMMIT")["__typename"] == "Order"
+
+    placing = threading.Thread(target=place, args=(frozen, "held"))
+    placing.start()
+    frozen.stopped()
+    place(working, "meanwhile")
+    frozen.signal(signal.SIGCONT)
+    placing.join()
+
+    case = house.balanced()
+    assert [claim.cl_ord_id for claim in case.records.claims] == ["meanwhile", "held"]
 
 
 def test_an_owner_that_is_told_to_end_hands_the_session_over_at_once(house: House) -> None:
