@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 import threading
 from collections import Counter, defaultdict
@@ -312,8 +313,9 @@ def test_what_rests_at_the_exchange_can_be_canceled(recovered: Recovered) -> Non
 async def test_both_sides_agree_on_everything_that_they_have_written(recovered: Recovered) -> None:
     url, journal_file = f"sqlite:///{store_file(recovered.data)}", recovered.data / "paper.journal"
     use_exact_arithmetic()
-    while list(unrest(case := await gathered(url, journal_file))):
-        recovered.client.account()  # a round trip to the gateway, which is still publishing
+    async with asyncio.timeout(60):
+        while list(unrest(case := await gathered(url, journal_file))):
+            recovered.client.account()  # a round trip to the gateway, which is still publishing
     assert violations(case) == []
 
 
