@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from sqlalchemy.exc import IntegrityError
 
 from persistence import tables
-from persistence.database import Connection, Database
+from persistence.connection import Connection
+from persistence.database import Database
 from persistence.directory import User
 from persistence.errors import StoreRefused
 from persistence.limits import limit_values

@@ -10,69 +10,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
-import sqlalchemy as sa
-from sqlalchemy.sql.dml import ReturningDelete, ReturningInsert, ReturningUpdate
-
-from persistence.rows import Rows, Values, insert, insert_missing, parameters, upsert
+from persistence.connection import Connection, Query
 from trading.store import StoreOverloaded, StoreUnavailable
-
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
-
-type Query = (
-    sa.Select[Any]
-    | sa.CompoundSelect[Any]
-    | ReturningInsert[Any]
-    | ReturningUpdate[Any]
-    | ReturningDelete[Any]
-)
-
-
-class Connection:
-    """A connection inside a transaction, as a job has it. `bare` is SQLAlchemy's own."""
-
-    def __init__(self, bare: sa.Connection) -> None:
-        """Wrap a connection that has begun a transaction."""
-        self.bare = bare
-
-    def rows(self, query: Query, values: Mapping[str, object] | None = None) -> Sequence[Any]:
-        """Read all rows; `values` are those of the query's parameters, by their names."""
-        return self.bare.execute(query, values).all()
-
-    def items[T: DataclassInstance](
-        self, of: Rows[T], query: Query, values: Mapping[str, object] | None = None
-    ) -> list[T]:
-        """Read all rows as what they are rows of."""
-        return [of.item(row) for row in self.rows(query, values)]
-
-    def insert(self, table: sa.Table, rows: Sequence[Values]) -> None:
-        """Add rows in one go. Raises IntegrityError where one is there already."""
-        self._add(insert, table, rows)
-
-    def insert_missing(self, table: sa.Table, rows: Sequence[Values]) -> None:
-        """Add those rows in one go whose primary keys are not there already."""
-        self._add(insert_missing, table, rows)
-
-    def put(self, table: sa.Table, rows: Sequence[Values]) -> None:
-        """Add rows in one go, in place of those with the same primary keys."""
-        self._add(upsert, table, rows)
-
-    def run(self, statement: sa.Executable, values: Values) -> None:
-        """Run a statement that returns nothing."""
-        self.bare.execute(statement, values)
-
-    def _add(
-        self,
-        make: Callable[[sa.Table, tuple[str, ...], str], sa.Insert],
-        table: sa.Table,
-        rows: Sequence[Values],
-    ) -> None:
-        if rows:
-            dialect = self.bare.dialect.name
-            statement = make(table, tuple(rows[0]), dialect)
-            self.bare.execute(statement, parameters(rows, dialect))
 
 
 class OpenTransaction(Protocol):
@@ -100,6 +41,9 @@ class Database(Protocol):
 
         Raises StoreUnavailable.
         """
+
+    async def ask(self, query: Query, values: Mapping[str, object] | None = None) -> Sequence[Any]:
+        """Read all rows of one query, which sees one state by itself. Raises StoreUnavailable."""
 
     async def write[*A, T](self, job: Callable[[Connection, *A], T], *args: *A) -> T:
         """Run a job as a transaction of its own, committed when it returns, else rolled back.
@@ -132,14 +76,13 @@ class Deferred:
         """Leave a job for later."""
         self._jobs.append(lambda connection: job(connection, *args))
 
-    def before[*A, T](
-        self, job: Callable[[Connection, *A], T], *args: *A
-    ) -> Callable[[sa.Connection], T]:
+    def before[C: Connection, *A, T](
+        self, job: Callable[[C, *A], T], *args: *A
+    ) -> Callable[[C], T]:
         """Put those that were left before a job, and join them all to one piece of work."""
         jobs, self._jobs = self._jobs, []
 
-        def work(bare: sa.Connection) -> T:
-            connection = Connection(bare)
+        def work(connection: C) -> T:
             for each in jobs:
                 each(connection)
             return job(connection, *args)

@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from persistence import tables
-from persistence.database import Connection, Database
+from persistence.database import Database
 from trading.ids import AccountID, TenantID, UserID
 from trading.permission import Entitlement
 
@@ -41,12 +41,12 @@ class Directory:
 
     async def user(self, user_id: UserID) -> User | None:
         """Return a user, or None."""
-        users = _users(await self._database.read(Connection.rows, _ONE, {"user_id": user_id}))
+        users = _users(await self._database.ask(_ONE, {"user_id": user_id}))
         return users[0] if users else None
 
     async def users(self) -> Sequence[User]:
         """Return all users, in the order of their ids."""
-        return _users(await self._database.read(Connection.rows, _ALL))
+        return _users(await self._database.ask(_ALL))
 
 
 def _users(rows: Sequence[Any]) -> list[User]:

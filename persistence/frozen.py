@@ -6,7 +6,7 @@ neither as idle nor as a statement that runs, so that no timeout of the server e
 
 import sqlalchemy as sa
 
-from persistence.database import Connection
+from persistence.connection import Connection
 
 # Longer than an order's statement may take and a transaction be idle together.
 _SILENT_FOR = "8 seconds"

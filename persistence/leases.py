@@ -8,7 +8,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from persistence import tables
-from persistence.database import Connection, Database
+from persistence.connection import Connection
+from persistence.database import Database
 from trading.ports import Clock
 
 _LEASES = tables.leases

@@ -8,7 +8,7 @@ from decimal import Decimal
 import sqlalchemy as sa
 
 from persistence import tables
-from persistence.database import Connection
+from persistence.connection import Connection
 from persistence.rows import Values
 from persistence.within import within
 from trading.ids import AccountID, InstrumentID

@@ -11,7 +11,7 @@ from functools import cache
 import sqlalchemy as sa
 
 from persistence import tables
-from persistence.database import Connection, Query
+from persistence.connection import Connection, Query
 from persistence.limits import current_limits
 from persistence.mapping import (
     ACCOUNTS,

@@ -9,7 +9,7 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from persistence.database import Connection
+from persistence.bare import BareConnection
 
 _FOLDER = Path(__file__).parent / "migrations"
 
@@ -25,12 +25,12 @@ def known() -> frozenset[str]:
     return frozenset(each.revision for each in script.walk_revisions())
 
 
-def current(connection: Connection) -> str | None:
+def current(connection: BareConnection) -> str | None:
     """Name the revision of a database, or None for an empty one."""
     return MigrationContext.configure(connection.bare).get_current_revision()
 
 
-def upgrade(connection: Connection, revision: str = "head") -> None:
+def upgrade(connection: BareConnection, revision: str = "head") -> None:
     """Bring the schema up to a revision, in a transaction that has begun: all of it, or nothing."""
     config = Config(attributes={"connection": connection.bare})
     config.set_main_option("script_location", str(_FOLDER).replace("%", "%%"))

@@ -10,12 +10,15 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from persistence import tables
-from persistence.database import Connection, Database
+from persistence.administration import Administration
+from persistence.bare import BareConnection
+from persistence.connection import Connection
+from persistence.database import Database
 from persistence.errors import StoreRefused
 from persistence.lock import DirectoryLock
 from persistence.mapping import INSTRUMENTS
 from persistence.migration import current, head, known, upgrade
-from persistence.postgresql import DRIVER, PostgresqlDatabase, administration
+from persistence.postgresql import DRIVER, PostgresqlDatabase
 from persistence.rows import Values
 from persistence.sqlite import SqliteDatabase
 from persistence.store import SqlStore
@@ -127,21 +130,20 @@ async def _admit(
     address: sa.URL, place: _Place, stamp: Values, catalogue: Catalogue, clock: Clock
 ) -> None:
     """Enter as the only one that does so now, however long that takes."""
-    database = administration(address)
-    try:
-        for _ in range(_MIGRATION_TRIES - 1):
-            try:
-                return await database.write(_enter_alone, place, stamp, catalogue)
-            except StoreBusy:
-                # A table is in use. Who waits for it for long holds up all that come after.
-                await clock.sleep(_MIGRATION_PAUSE_S)
-        await database.write(_enter_alone, place, stamp, catalogue)
-    finally:
-        await database.close()
+    database = Administration(address)
+    for _ in range(_MIGRATION_TRIES - 1):
+        try:
+            await database.write(_enter_alone, place, stamp, catalogue)
+        except StoreBusy:
+            # A table is in use. Who waits for it for long holds up all that come after.
+            await clock.sleep(_MIGRATION_PAUSE_S)
+        else:
+            return
+    await database.write(_enter_alone, place, stamp, catalogue)
 
 
 def _enter_alone(
-    connection: Connection, place: _Place, stamp: Values, instruments: Iterable[Instrument]
+    connection: BareConnection, place: _Place, stamp: Values, instruments: Iterable[Instrument]
 ) -> None:
     for name in _DURABLE:
         if _setting(connection, name) == "off":
@@ -150,16 +152,16 @@ def _enter_alone(
             )
     if _setting(connection, "server_encoding") != "UTF8":
         raise StoreRefused(f"{place.name} is not in UTF8: make its database with ENCODING 'UTF8'")
-    connection.bare.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_STARTING})")
+    connection.text(f"SELECT pg_advisory_xact_lock({_STARTING})")
     _enter(connection, place, stamp, instruments)
 
 
 def _setting(connection: Connection, name: str) -> object:
-    return connection.bare.exec_driver_sql(f"SHOW {name}").scalar()
+    return connection.text(f"SHOW {name}")[0][0]
 
 
 def _enter(
-    connection: Connection, place: _Place, stamp: Values, instruments: Iterable[Instrument]
+    connection: BareConnection, place: _Place, stamp: Values, instruments: Iterable[Instrument]
 ) -> None:
     """See that the store is one for us, bring it up to date, and keep the instruments."""
     revision = current(connection)

@@ -9,7 +9,8 @@ from functools import cache
 import sqlalchemy as sa
 
 from persistence import tables
-from persistence.database import Connection, Database, Query
+from persistence.connection import Connection, Query
+from persistence.database import Database
 from persistence.rows import Rows
 from persistence.within import within
 from trading.ids import AccountID
@@ -43,10 +44,12 @@ class Outbox:
     ) -> Sequence[OutboxRow]:
         """Return the oldest rows of all shards, or of some."""
         if shards is None:
-            return await self._database.read(Connection.items, _ROWS, _OLDEST, {"first": limit})
+            found = await self._database.ask(_OLDEST, {"first": limit})
+            return [_ROWS.item(row) for row in found]
         values = {f"shard_{n}": shard for n, shard in enumerate(sorted(shards))}
         query = _oldest_of(len(values))
-        rows = await self._database.read(Connection.items, _ROWS, query, {"first": limit, **values})
+        found = await self._database.ask(query, {"first": limit, **values})
+        rows = [_ROWS.item(row) for row in found]
         return [row for row in rows if shard_of(row.account_id) in shards]
 
     async def published(self, ids: Collection[int]) -> None:

@@ -7,17 +7,24 @@ writing, those of reading, and a reserve for what must not wait behind either.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Self
 
+import asyncpg
 import sqlalchemy as sa
 from sqlalchemy import exc
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.util import greenlet_spawn
 
-from persistence.database import Connection, Deferred, Turns, to_its_end
+from persistence.connection import Connection, Query
+from persistence.database import Deferred, Turns, to_its_end
+from persistence.direct import DirectConnection
+from persistence.failures import CONFLICTS, FAILURES, said, sqlstate, telling
+from persistence.statement import DIALECT
 from trading.store import StoreBusy, StoreUnavailable
+
+type _Driver = asyncpg.Connection[Any]
 
 DRIVER = "postgresql+asyncpg"
 
@@ -43,23 +50,13 @@ _ORDERS = Limits(connections=6, wait_s=1.0, lock_s=2.0, statement_s=5.0)
 _READING = Limits(connections=4, wait_s=5.0, lock_s=2.0, statement_s=5.0)
 _RESERVE = Limits(connections=3, wait_s=5.0, lock_s=5.0, statement_s=10.0)
 
-# Migrations may take long, but must not wait long for a table: all others would wait behind them.
-_ADMINISTRATION = Limits(connections=1, wait_s=5.0, lock_s=1.0, statement_s=600.0)
-
 _CONNECT_S = 5.0
 # How much later than the server the client gives up: then the network is gone, not the statement.
 _MARGIN_S = 2.0
 _TRIES = 3
 
-_CONFLICTS = frozenset({"40001", "40P01"})
-"""A serialization failure, a deadlock: the server has rolled back, and begins again gladly."""
-
-_GIVEN_UP = _CONFLICTS | {"55P03", "57014"}
-"""Also a lock and a statement that took too long: rolled back as well, but after a while."""
-
-# Connections, resources, an operator's hand, the system below; and a server that may not write,
-# as one that is no longer the primary.
-_UNAVAILABLE = ("08", "53", "57", "58", "25006", "25P03")
+WRITE = "BEGIN"
+READ = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 
 
 class PostgresqlDatabase:
@@ -83,18 +80,23 @@ class PostgresqlDatabase:
 
     async def read[*A, T](self, job: Callable[[Connection, *A], T], *args: *A) -> T:
         """Run a job in a transaction that sees one snapshot and cannot write."""
-        async with self._reading.transaction(is_read_only=True) as steps:
+        async with self._reading.transaction(READ) as steps:
             return await steps.do(job, *args)
+
+    async def ask(self, query: Query, values: Mapping[str, object] | None = None) -> Sequence[Any]:
+        """Read all rows of one query: a transaction by itself, in one trip to the server."""
+        async with self._reading.transaction(None) as steps:
+            return await steps.do(Connection.rows, query, values)
 
     async def write[*A, T](self, job: Callable[[Connection, *A], T], *args: *A) -> T:
         """Run a job as a transaction of its own."""
-        async with self._writing.transaction() as steps:
+        async with self._writing.transaction(WRITE) as steps:
             return await steps.do(job, *args)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[_Steps]:
         """Open a transaction at READ COMMITTED."""
-        async with self._writing.transaction() as steps:
+        async with self._writing.transaction(WRITE) as steps:
             yield steps
 
     async def close(self) -> None:
@@ -105,38 +107,59 @@ class PostgresqlDatabase:
             await self._urgent.close()
 
 
-def administration(url: sa.URL) -> PostgresqlDatabase:
-    """Name a database for a moment, to change its schema."""
-    pool = Pool(url, _ADMINISTRATION)
-    return PostgresqlDatabase(pool, pool, None)
-
-
 class Pool:
-    """Connections to one database, and turns for as many transactions."""
+    """Connections to one database, and turns for as many transactions.
+
+    One that is given back is used again first, so that those which no one needs stay idle.
+    """
 
     def __init__(self, url: sa.URL, limits: Limits) -> None:
         """Take the address and the limits; nothing connects yet."""
+        self.url = url
         self._turns = Turns(limits.connections, limits.wait_s)
-        self._engine = _engine(url, limits)
-        self._reader = self._engine.execution_options(
-            isolation_level="REPEATABLE READ", postgresql_readonly=True
-        )
+        self._options = _options(url, limits)
+        self._idle: list[_Driver] = []
 
     @asynccontextmanager
-    async def transaction(self, *, is_read_only: bool = False) -> AsyncIterator[_Steps]:
-        """Open a transaction; it commits on a clean exit, and else rolls back."""
+    async def transaction(self, begin: str | None) -> AsyncIterator[_Steps]:
+        """Open a transaction by this statement; it commits on a clean exit, and else rolls back.
+
+        Without one, each statement is a transaction of its own.
+        """
         async with self._turns.turn():
-            steps = _Steps(self._reader if is_read_only else self._engine)
+            steps = _Steps(self, begin)
             try:
                 yield steps
                 await steps.commit()
             finally:
                 await steps.close()
 
+    async def take(self) -> _Driver:
+        """Return a connection, a new one if none is idle. Raises StoreUnavailable."""
+        while self._idle:
+            driver = self._idle.pop()
+            if not driver.is_closed():
+                return driver
+        try:
+            made: _Driver = await asyncpg.connect(**self._options)
+        except FAILURES as error:
+            raise StoreUnavailable(f"the store cannot be reached: {said(error)}") from error
+        return made
+
+    def give_back(self, driver: _Driver) -> None:
+        """Keep a connection, which is in no transaction, for who comes next."""
+        if not driver.is_closed():
+            self._idle.append(driver)
+
     async def close(self) -> None:
         """Close the connections, once their transactions are over."""
         await self._turns.close()
-        await self._engine.dispose()
+        while self._idle:
+            driver = self._idle.pop()
+            try:
+                await driver.close(timeout=_CONNECT_S)
+            except FAILURES:
+                driver.terminate()
 
 
 class _Steps:
@@ -146,9 +169,10 @@ class _Steps:
     middle of a statement to itself, with the locks that it holds.
     """
 
-    def __init__(self, engine: AsyncEngine) -> None:
-        self._engine = engine
-        self._connection: AsyncConnection | None = None
+    def __init__(self, pool: Pool, begin: str | None) -> None:
+        self._pool = pool
+        self._begin_by = begin
+        self._driver: _Driver | None = None
         self._left = Deferred()
 
     async def do[*A, T](self, job: Callable[[Connection, *A], T], *args: *A) -> T:
@@ -158,100 +182,71 @@ class _Steps:
         self._left.add(job, *args)
 
     async def commit(self) -> None:
-        if self._connection is not None or self._left:
+        if self._driver is not None or self._left:
             await _detached(self._commit())
 
     async def close(self) -> None:
         """Give the connection back, rolled back where it has not committed."""
-        if self._connection is not None:
-            await _detached(self._let_go())
+        if self._driver is not None:
+            await _detached(self._let_go(self._driver))
 
-    async def _do[T](self, work: Callable[[sa.Connection], T]) -> T:
-        if self._connection is None:
+    async def _do[T](self, work: Callable[[Connection], T]) -> T:
+        if self._driver is None:
             return await self._begin(work)
-        return await self._run(self._connection, work)
+        return await self._run(self._driver, work)
 
-    async def _begin[T](self, work: Callable[[sa.Connection], T]) -> T:
+    async def _begin[T](self, work: Callable[[Connection], T]) -> T:
         """Run the first work. Nothing rests on it yet, so that it may be tried again."""
         for _ in range(_TRIES - 1):
-            connection = await self._connect()
             try:
-                return await self._run(connection, work)
+                return await self._first(work)
             except StoreUnavailable as error:
-                if isinstance(error, StoreBusy) and _sqlstate(error.__cause__) not in _CONFLICTS:
+                if isinstance(error, StoreBusy) and sqlstate(error.__cause__) not in CONFLICTS:
                     raise
+                if self._driver is None:
+                    raise  # The server cannot be reached.
                 # A connection that has lain idle may have died with a server that is back.
-                await self._let_go()
-        return await self._run(await self._connect(), work)
+                await self._let_go(self._driver)
+        return await self._first(work)
 
-    async def _connect(self) -> AsyncConnection:
-        try:
-            self._connection = await self._engine.connect()
-        except (exc.DBAPIError, OSError) as error:
-            raise StoreUnavailable(f"the store cannot be reached: {error}") from error
-        return self._connection
+    async def _first[T](self, work: Callable[[Connection], T]) -> T:
+        self._driver = driver = await self._pool.take()
+        if self._begin_by is not None:
+            await self._tell(driver, self._begin_by)
+        return await self._run(driver, work)
 
-    async def _run[T](self, connection: AsyncConnection, work: Callable[[sa.Connection], T]) -> T:
-        try:
-            with _telling():
-                return await connection.run_sync(work)
-        except StoreBusy:
-            raise
-        except StoreUnavailable:
-            # Nobody knows what state it is in, and a rollback would wait for the same silence.
-            await connection.invalidate()
-            raise
+    async def _tell(self, driver: _Driver, statement: str) -> str:
+        with telling(driver):
+            return str(await driver.execute(statement))
+
+    async def _run[T](self, driver: _Driver, work: Callable[[Connection], T]) -> T:
+        with telling(driver):
+            return await greenlet_spawn(work, DirectConnection(driver))
 
     async def _commit(self) -> None:
-        await self._do(self._left.before(lambda _: None))
-        if self._connection is not None:
-            await self._run(self._connection, sa.Connection.commit)
-
-    async def _let_go(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is None:
+        if self._left:
+            await self._do(self._left.before(lambda _: None))
+        if self._driver is None or self._begin_by is None:
             return
-        try:
-            with _telling():
-                await connection.close()
-        except (StoreUnavailable, exc.DBAPIError):
-            # The server rolls back what is cut off.
-            await connection.invalidate()
-            await connection.close()
+        # What has failed in the middle, a server rolls back without calling it an error.
+        if await self._tell(self._driver, "COMMIT") != "COMMIT":
+            raise exc.InvalidRequestError("a statement of this transaction had failed")
+
+    async def _let_go(self, driver: _Driver) -> None:
+        self._driver = None
+        if not driver.is_closed() and driver.is_in_transaction():
+            try:
+                await self._tell(driver, "ROLLBACK")
+            except StoreUnavailable:
+                return  # It is terminated, and the server rolls back what is cut off.
+        self._pool.give_back(driver)
 
 
 async def _detached[T](work: Coroutine[Any, Any, T]) -> T:
     return await to_its_end(asyncio.ensure_future(work))
 
 
-@contextmanager
-def _telling() -> Iterator[None]:
-    """Turn the database's failure to answer into StoreUnavailable; a mistake of ours stays one."""
-    try:
-        yield
-    except exc.DBAPIError as error:
-        state = _sqlstate(error)
-        if state in _GIVEN_UP:
-            raise StoreBusy(f"the store gave the transaction up: {error.orig}") from error
-        if error.connection_invalidated or state.startswith(_UNAVAILABLE) or _is_refused(error):
-            raise StoreUnavailable(f"the store does not answer: {error.orig}") from error
-        raise
-    except (OSError, exc.TimeoutError, exc.ResourceClosedError) as error:
-        raise StoreUnavailable(f"the store does not answer: {error!r}") from error
-
-
-def _sqlstate(error: BaseException | None) -> str:
-    orig = error.orig if isinstance(error, exc.DBAPIError) else None
-    return getattr(orig, "sqlstate", None) or ""
-
-
-def _is_refused(error: exc.DBAPIError) -> bool:
-    """Whether the driver would not even ask, for another reason than a value it cannot write."""
-    cause = error.orig.__cause__ if error.orig else None
-    return isinstance(error, exc.InterfaceError) and not isinstance(cause, ValueError)
-
-
-def _engine(url: sa.URL, limits: Limits) -> AsyncEngine:
+def _options(url: sa.URL, limits: Limits) -> dict[str, Any]:
     settings = {
         "application_name": "drawbridge",
         "lock_timeout": _milliseconds(limits.lock_s),
@@ -260,18 +255,13 @@ def _engine(url: sa.URL, limits: Limits) -> AsyncEngine:
         "default_transaction_isolation": "read committed",
         "jit": "off",  # it would compile for longer than these statements run
     }
-    return create_async_engine(
-        url,
-        pool_size=limits.connections,
-        max_overflow=0,
-        hide_parameters=True,  # they are clients' orders, and errors end up in logs
-        connect_args={
-            "timeout": _CONNECT_S,
-            "command_timeout": limits.statement_s + _MARGIN_S,
-            "target_session_attrs": "primary",
-            "server_settings": settings,
-        },
-    )
+    _, options = DIALECT.create_connect_args(url)  # type: ignore[no-untyped-call]
+    return dict(options) | {
+        "timeout": _CONNECT_S,
+        "command_timeout": limits.statement_s + _MARGIN_S,
+        "target_session_attrs": "primary",
+        "server_settings": settings,
+    }
 
 
 def _milliseconds(seconds: float) -> str:

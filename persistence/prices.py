@@ -7,7 +7,8 @@ from collections.abc import Collection, Mapping, Sequence
 import sqlalchemy as sa
 
 from persistence import tables
-from persistence.database import Connection, Database
+from persistence.connection import Connection
+from persistence.database import Database
 from persistence.mapping import QUOTES
 from persistence.within import within
 from trading.ids import InstrumentID
@@ -34,5 +35,5 @@ class SqlReferencePrices:
 
     async def ages(self, symbols: Collection[InstrumentID]) -> Mapping[InstrumentID, int]:
         """Return when each symbol's reference was received, in UTC nanoseconds; absent if never."""
-        rows = await self._database.read(Connection.rows, _AGES, {"symbols": symbols})
+        rows = await self._database.ask(_AGES, {"symbols": symbols})
         return {row.symbol: row.received_at for row in rows}

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
 from persistence import tables
-from persistence.database import Connection, Database, Query
+from persistence.connection import Connection, Query
+from persistence.database import Database
 from persistence.limits import current_limits
 from persistence.mapping import (
     ACCOUNTS,
@@ -162,10 +165,12 @@ class SqlReads:
         self, account_id: AccountID, which: OrderFilter, first: int, after: OrderID | None
     ) -> Page[Order]:
         """Return orders, newest first, from before the one given."""
-        query = _ORDERS_NEWEST.where(*self._conditions(which))
-        if after is not None:
-            query = query.where(tables.orders.c.id < after)
-        rows, head = await self._database.read(_page, query, account_id, {"first": first + 1})
+        values: dict[str, object] = {"first": first + 1, "side": which.side, "after": after}
+        if which.symbol is not None:
+            values["symbols"] = self._names(which.symbol)
+            which = replace(which, symbol=_ANY)
+        query = _orders_like(which, after is not None)
+        rows, head = await self._database.read(_page, query, account_id, values)
         return Page([ORDERS.item(row) for row in rows[:first]], len(rows) > first, head)
 
     async def reports(self, account_id: AccountID, after_seq: int, first: int) -> Page[Report]:
@@ -189,7 +194,8 @@ class SqlReads:
 
     async def heads(self, accounts: Collection[AccountID]) -> Mapping[AccountID, int]:
         """Return the last sequence number of each account, in one statement."""
-        return await self._database.read(_heads, accounts)
+        rows = await self._database.ask(_HEADS, {"ids": accounts})
+        return {row.id: row.last_seq for row in rows}
 
     async def limits(self, account_id: AccountID) -> Limits | None:
         """Return the limits in force."""
@@ -213,17 +219,6 @@ class SqlReads:
         """Return changes of trading state after an id, in order."""
         return await self._items(STATE_CHANGES, _STATE_CHANGES, after_id=after_id)
 
-    def _conditions(self, which: OrderFilter) -> Iterator[sa.ColumnElement[bool]]:
-        table = tables.orders
-        if which.ord_status:
-            yield sa.or_(*(_shows(status) for status in sorted(which.ord_status)))
-        if which.symbol is not None:
-            yield table.c.symbol.in_(sorted(self._names(which.symbol)))
-        if which.side is not None:
-            yield table.c.side == which.side
-        if which.open_only:
-            yield tables.OPEN_ORDER
-
     def _names(self, symbol: str) -> set[str]:
         # An order for an unknown symbol was recorded, and refused, under the name it came with.
         return {symbol} | {each.id for each in self._catalogue if each.symbol == symbol}
@@ -231,7 +226,33 @@ class SqlReads:
     async def _items[T: DataclassInstance](
         self, of: Rows[T], query: Query, **values: object
     ) -> list[T]:
-        return await self._database.read(Connection.items, of, query, values)
+        return [of.item(row) for row in await self._database.ask(query, values)]
+
+
+_ANY = "*"
+
+
+_ANY = "*"
+
+
+@lru_cache(256)
+def _orders_like(which: OrderFilter, is_after: bool) -> Query:  # noqa: FBT001
+    """Make the query for orders by so many conditions; which symbol it is stays open."""
+    return _ORDERS_NEWEST.where(*_conditions(which, is_after))
+
+
+def _conditions(which: OrderFilter, is_after: bool) -> Iterator[sa.ColumnElement[bool]]:  # noqa: FBT001
+    table = tables.orders
+    if which.ord_status:
+        yield sa.or_(*(_shows(status) for status in sorted(which.ord_status)))
+    if which.symbol is not None:
+        yield within(table.c.symbol, "symbols")
+    if which.side is not None:
+        yield table.c.side == sa.bindparam("side")
+    if which.open_only:
+        yield tables.OPEN_ORDER
+    if is_after:
+        yield table.c.id < sa.bindparam("after")
 
 
 def _shows(status: OrdStatus) -> sa.ColumnElement[bool]:

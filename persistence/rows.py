@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
+from enum import Enum, unique
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -72,29 +74,37 @@ class Rows[T: DataclassInstance]:
         return self._names + nested
 
 
-@cache
-def insert(table: sa.Table, names: tuple[str, ...], dialect: str) -> sa.Insert:
-    """Make the statement that inserts rows with these columns."""
-    return _insert(table, names, dialect)
+@unique
+class Way(Enum):
+    """What becomes of new rows whose primary keys are there already."""
+
+    INSERT = enum.auto()
+    """None may be: IntegrityError is raised."""
+
+    INSERT_MISSING = enum.auto()
+    """Those that are there stay as they are."""
+
+    PUT = enum.auto()
+    """The new ones take the place of those that are there."""
 
 
 @cache
-def insert_missing(table: sa.Table, names: tuple[str, ...], dialect: str) -> sa.Insert:
-    """Make the statement that inserts those rows whose primary keys are not there already."""
-    return _insert(table, names, dialect).on_conflict_do_nothing()
-
-
-@cache
-def upsert(table: sa.Table, names: tuple[str, ...], dialect: str) -> sa.Insert:
-    """Make the statement that inserts rows, or replaces all of them but their primary keys."""
+def insertion(way: Way, table: sa.Table, names: tuple[str, ...], dialect: str) -> sa.Insert:
+    """Make the statement that brings rows with these columns into a table."""
     new = _insert(table, names, dialect)
-    keys = list(table.primary_key.columns)
-    changes = {c.name: new.excluded[c.name] for c in table.columns if not c.primary_key}
-    return new.on_conflict_do_update(index_elements=keys, set_=changes)
+    match way:
+        case Way.INSERT:
+            return new
+        case Way.INSERT_MISSING:
+            return new.on_conflict_do_nothing()
+        case Way.PUT:
+            keys = list(table.primary_key.columns)
+            changes = {c.name: new.excluded[c.name] for c in table.columns if not c.primary_key}
+            return new.on_conflict_do_update(index_elements=keys, set_=changes)
 
 
 def parameters(rows: Sequence[Values], dialect: str) -> Sequence[Values] | Values:
-    """Arrange rows as the parameters of those statements."""
+    """Arrange rows as the parameters of that statement."""
     if dialect == "sqlite":
         return rows
     return {_array_name(name): [row[name] for row in rows] for name in rows[0]}

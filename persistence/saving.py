@@ -5,11 +5,13 @@ The number of statements does not grow with the number of accounts, orders or co
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
+import sqlalchemy as sa
+
 from persistence import tables
-from persistence.database import Connection
+from persistence.connection import Change, Connection
 from persistence.mapping import (
     ACCOUNTS,
     APPROVAL_REQUESTS,
@@ -24,7 +26,7 @@ from persistence.mapping import (
     POSITIONS,
     STATE_CHANGES,
 )
-from persistence.rows import Rows, Values
+from persistence.rows import Rows, Values, Way
 from trading.books import Books
 from trading.control import TradingStateChange
 from trading.decision import RiskDecision
@@ -42,50 +44,48 @@ def save(connection: Connection, books: Books) -> None:
     Raises IntegrityError where a ClOrdID, a fill, a sequence number or a broker's event is
     recorded already: its transaction must not commit.
     """
-    _save_state(connection, books)
-    _save_log(connection, books)
-    _save_notices(connection, books)
+    connection.change([*_state(books), *_log(books), *_notices(books)])
 
 
-def _save_state(connection: Connection, books: Books) -> None:
-    _put(connection, ACCOUNTS, [books.accounts[each] for each in sorted(books.changed_accounts)])
-    _put(connection, ORDERS, [books.orders[each] for each in sorted(books.changed_orders)])
-    positions = [books.positions[each] for each in sorted(books.changed_positions)]
-    _put(connection, POSITIONS, positions)
-    _put(connection, COMMANDS, [books.commands[each] for each in sorted(books.changed_commands)])
+def _state(books: Books) -> Iterator[Change]:
+    yield _put(ACCOUNTS, [books.accounts[each] for each in sorted(books.changed_accounts)])
+    yield _put(ORDERS, [books.orders[each] for each in sorted(books.changed_orders)])
+    yield _put(POSITIONS, [books.positions[each] for each in sorted(books.changed_positions)])
+    yield _put(COMMANDS, [books.commands[each] for each in sorted(books.changed_commands)])
 
 
-def _save_log(connection: Connection, books: Books) -> None:
-    _add(connection, CLAIMS, books.new_claims)
-    decisions = [_decision(books, *each) for each in books.new_decisions]
-    connection.insert(tables.decisions, decisions)
+def _log(books: Books) -> Iterator[Change]:
+    yield _add(CLAIMS, books.new_claims)
+    yield _insert(tables.decisions, [_decision(books, *each) for each in books.new_decisions])
     executions = [each for each in books.new_reports if isinstance(each, ExecutionReport)]
+    yield _add(EXECUTION_REPORTS, executions)
     rejects = [each for each in books.new_reports if isinstance(each, OrderCancelReject)]
-    _add(connection, EXECUTION_REPORTS, executions)
-    _add(connection, CANCEL_REJECTS, rejects)
-    _add(connection, FILLS, books.new_fills)
-    keys = [{"key": key} for key in books.new_broker_keys]
-    connection.insert(tables.broker_events, keys)
+    yield _add(CANCEL_REJECTS, rejects)
+    yield _add(FILLS, books.new_fills)
+    yield _insert(tables.broker_events, [{"key": key} for key in books.new_broker_keys])
 
 
-def _save_notices(connection: Connection, books: Books) -> None:
-    _add(connection, BREAKS, books.new_breaks)
+def _notices(books: Books) -> Iterator[Change]:
+    yield _add(BREAKS, books.new_breaks)
     changes = [_numbered(change) for change in books.new_state_changes]
-    connection.insert(tables.trading_state_changes, changes)
-    _put(connection, APPROVAL_REQUESTS, books.new_approval_requests)
+    yield _insert(tables.trading_state_changes, changes)
+    yield _put(APPROVAL_REQUESTS, books.new_approval_requests)
     if books.cursor is not None:
         broker, position = books.cursor
-        cursor = {"broker": broker, "position": position}
-        connection.put(tables.stream_cursors, [cursor])
-    connection.insert(tables.outbox, _outbox(books.new_reports))
+        yield Change(Way.PUT, tables.stream_cursors, [{"broker": broker, "position": position}])
+    yield _insert(tables.outbox, _outbox(books.new_reports))
 
 
-def _put[T: DataclassInstance](connection: Connection, of: Rows[T], items: Iterable[T]) -> None:
-    connection.put(of.table, [of.values(item) for item in items])
+def _put[T: DataclassInstance](of: Rows[T], items: Iterable[T]) -> Change:
+    return Change(Way.PUT, of.table, [of.values(item) for item in items])
 
 
-def _add[T: DataclassInstance](connection: Connection, of: Rows[T], items: Iterable[T]) -> None:
-    connection.insert(of.table, [of.values(item) for item in items])
+def _add[T: DataclassInstance](of: Rows[T], items: Iterable[T]) -> Change:
+    return _insert(of.table, [of.values(item) for item in items])
+
+
+def _insert(table: sa.Table, rows: Sequence[Values]) -> Change:
+    return Change(Way.INSERT, table, rows)
 
 
 def _decision(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
@@ -13,7 +13,9 @@ from typing import Any, Self
 import sqlalchemy as sa
 from sqlalchemy import event, exc
 
-from persistence.database import Connection, Deferred, Turns, to_its_end
+from persistence.bare import BareConnection
+from persistence.connection import Connection, Query
+from persistence.database import Deferred, Turns, to_its_end
 from trading.store import StoreUnavailable
 
 _READERS = 4
@@ -44,11 +46,15 @@ class SqliteDatabase:
         """This one: there is but one writer, and nobody holds it for long."""
         return self
 
-    async def read[*A, T](self, job: Callable[[Connection, *A], T], *args: *A) -> T:
+    async def read[*A, T](self, job: Callable[[BareConnection, *A], T], *args: *A) -> T:
         """Run a job on a connection that cannot write."""
         return await self._readers.whole(job, *args)
 
-    async def write[*A, T](self, job: Callable[[Connection, *A], T], *args: *A) -> T:
+    async def ask(self, query: Query, values: Mapping[str, object] | None = None) -> Sequence[Any]:
+        """Read all rows of one query."""
+        return await self._readers.whole(Connection.rows, query, values)
+
+    async def write[*A, T](self, job: Callable[[BareConnection, *A], T], *args: *A) -> T:
         """Run a job as a transaction of its own."""
         return await self._writer.whole(job, *args)
 
@@ -87,15 +93,15 @@ class _Lane:
             raise StoreUnavailable("the store is closed") from error
         return await to_its_end(future)
 
-    async def whole[*A, T](self, job: Callable[[Connection, *A], T], *args: *A) -> T:
+    async def whole[*A, T](self, job: Callable[[BareConnection, *A], T], *args: *A) -> T:
         """Run a job as a whole transaction. Raises StoreUnavailable."""
         async with self.turns.turn():
             return await self.run(self._transact, job, *args)
 
-    def _transact[*A, T](self, job: Callable[[Connection, *A], T], *args: *A) -> T:
+    def _transact[*A, T](self, job: Callable[[BareConnection, *A], T], *args: *A) -> T:
         with self.engine.connect() as connection:
             connection.begin()
-            result = job(Connection(connection), *args)
+            result = job(BareConnection(connection), *args)
             _commit(connection)
             return result
 
@@ -113,7 +119,7 @@ class _Steps:
         self._connection: sa.Connection | None = None
         self._left = Deferred()
 
-    async def do[*A, T](self, job: Callable[[Connection, *A], T], *args: *A) -> T:
+    async def do[*A, T](self, job: Callable[[BareConnection, *A], T], *args: *A) -> T:
         return await self._lane.run(self._do, self._left.before(job, *args))
 
     def later[*A](self, job: Callable[[Connection, *A], None], *args: *A) -> None:
@@ -128,11 +134,11 @@ class _Steps:
         if self._connection is not None:
             await self._lane.run(self._connection.close)
 
-    def _do[T](self, work: Callable[[sa.Connection], T]) -> T:
+    def _do[T](self, work: Callable[[BareConnection], T]) -> T:
         if self._connection is None:
             self._connection = self._lane.engine.connect()
             self._connection.begin()
-        return work(self._connection)
+        return work(BareConnection(self._connection))
 
     def _commit(self) -> None:
         self._do(self._left.before(lambda connection: _commit(connection.bare)))

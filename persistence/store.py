@@ -10,7 +10,8 @@ import sqlalchemy as sa
 
 from persistence import tables
 from persistence.account import Accounts
-from persistence.database import Connection, Database, Query
+from persistence.connection import Connection, Query
+from persistence.database import Database
 from persistence.directory import Directory
 from persistence.frozen import end_frozen
 from persistence.leases import SqlLeases
@@ -156,7 +157,7 @@ class SqlStore:
     async def account_ids(self, tenant_id: TenantID) -> Sequence[AccountID]:
         """Return the accounts of a tenant."""
         values = {"tenant_id": tenant_id}
-        rows = await self._database.urgent.read(Connection.rows, _OF_TENANT, values)
+        rows = await self._database.urgent.ask(_OF_TENANT, values)
         return [row.id for row in rows]
 
     async def open_orders(self, accounts: Collection[AccountID]) -> Sequence[Order]:
@@ -184,11 +185,11 @@ class SqlStore:
     async def approval_request(self, request_id: str) -> ApprovalRequest | None:
         """Return a request to loosen that is not approved, expired or overtaken by a change."""
         values = {"id": request_id, "now": self._clock.now()}
-        rows = await self._database.urgent.read(Connection.rows, _REQUEST, values)
+        rows = await self._database.urgent.ask(_REQUEST, values)
         return APPROVAL_REQUESTS.item(rows[0]) if rows else None
 
     async def _rows(self, query: Query, **values: object) -> Sequence[Any]:
-        return await self._database.read(Connection.rows, query, values)
+        return await self._database.ask(query, values)
 
 
 def _fence(connection: Connection, accounts: Collection[AccountID], epoch: int) -> None:

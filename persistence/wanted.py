@@ -7,7 +7,8 @@ from collections.abc import Collection
 import sqlalchemy as sa
 
 from persistence import tables
-from persistence.database import Connection, Database
+from persistence.connection import Connection
+from persistence.database import Database
 from persistence.within import pair_within
 from trading.ids import InstrumentID
 from trading.ports import Clock
@@ -47,7 +48,7 @@ class SqlWanted:
 
     async def wanted(self) -> Collection[InstrumentID]:
         """Return the symbols that are needed, and delete those that nobody has asked for lately."""
-        rows = await self._database.read(Connection.rows, _ALL)
+        rows = await self._database.ask(_ALL)
         now = self._clock.monotonic()
         known, self._seen = self._seen, {}
         for row in rows:

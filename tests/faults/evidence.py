@@ -15,7 +15,8 @@ from brokers.paper.ledger import Ledger
 from brokers.paper.messages import NewOrder, Report
 from brokers.paper.translation import read_cursor
 from persistence import tables
-from persistence.database import Connection, Database
+from persistence.connection import Connection
+from persistence.database import Database
 from persistence.mapping import (
     ACCOUNTS,
     BREAKS,

@@ -7,6 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from persistence.direct import DirectConnection
 from persistence.store import SqlStore
 from tests.persistence.samples import claim, command, order
 from trading.books import Books, Wants
@@ -40,11 +41,19 @@ def statements() -> Iterator[list[tuple[str, Any]]]:
     def note(_c: object, _cursor: object, statement: str, values: Any, *_: object) -> None:
         seen.append((statement, values))
 
+    ask = DirectConnection._ask
+
+    def asked(self: DirectConnection, text: str, *values: object) -> Any:
+        seen.append((text, values))
+        return ask(self, text, *values)
+
     sa.event.listen(sa.Engine, "before_cursor_execute", note)
+    DirectConnection._ask = asked  # type: ignore[method-assign]
     try:
         yield seen
     finally:
         sa.event.remove(sa.Engine, "before_cursor_execute", note)
+        DirectConnection._ask = ask  # type: ignore[method-assign]
 
 
 def refuse_cancel(books: Books, cl_ord_id: str) -> None:

@@ -7,7 +7,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from persistence.database import Connection, Database
+from persistence.connection import Connection
+from persistence.database import Database
 from persistence.postgresql import DRIVER, PostgresqlDatabase
 from persistence.sqlite import SqliteDatabase
 from tests.persistence import servers
@@ -17,7 +18,7 @@ ALL = sa.select(TABLE)
 
 
 def create(connection: Connection) -> None:
-    TABLE.metadata.create_all(connection.bare)
+    connection.text("CREATE TABLE t (id INTEGER PRIMARY KEY)")
 
 
 def add(connection: Connection, *ids: int) -> None:
@@ -36,7 +37,7 @@ async def assert_writable(database: Database) -> None:
 
 
 def run(connection: Connection, statement: str) -> None:
-    connection.bare.exec_driver_sql(statement)
+    connection.text(statement)
 
 
 def fail(connection: Connection) -> None:
@@ -63,4 +64,4 @@ async def postgresql_database() -> AsyncIterator[PostgresqlDatabase]:
 
 def execute(connection: Connection, statement: str) -> Any:
     """Read one value."""
-    return connection.bare.exec_driver_sql(statement).scalar()
+    return connection.text(statement)[0][0]

@@ -9,7 +9,8 @@ import pytest
 from sqlalchemy.exc import IntegrityError
 
 from persistence import postgresql, sqlite
-from persistence.database import Connection, Database, to_its_end
+from persistence.connection import Connection
+from persistence.database import Database, to_its_end
 from tests.persistence.jobs import (
     ALL,
     add,

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Iterable
 import pytest
 import sqlalchemy as sa
 
-from persistence.database import Connection
+from persistence.connection import Connection
 from persistence.postgresql import DRIVER, Limits, Pool, PostgresqlDatabase
 from persistence.store import SqlStore
 from tests.faults.proxy import FaultProxy, Way

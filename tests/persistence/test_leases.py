@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from persistence import tables
-from persistence.database import Connection
+from persistence.connection import Connection
 from persistence.leases import SqlLeases
 from persistence.store import SqlStore
 from tests.persistence.conftest import opened

@@ -8,8 +8,10 @@ import pytest
 import sqlalchemy as sa
 
 from persistence import migration
-from persistence.database import Connection
-from persistence.postgresql import DRIVER, PostgresqlDatabase, administration
+from persistence.administration import Administration
+from persistence.bare import BareConnection
+from persistence.connection import Connection
+from persistence.postgresql import DRIVER, PostgresqlDatabase
 from persistence.sqlite import SqliteDatabase
 from persistence.store import SqlStore
 from persistence.tables import metadata
@@ -49,27 +51,24 @@ def clauses(ddl: str) -> tuple[str, frozenset[str]]:
 
 
 def on_sqlite(connection: Connection) -> set[tuple[str, frozenset[str]]]:
-    rows = connection.bare.exec_driver_sql(
+    rows = connection.text(
         "SELECT sql FROM sqlite_master WHERE sql IS NOT NULL AND name NOT LIKE 'alembic%'"
     )
-    return {clauses(row.sql) for row in rows}
+    return {clauses(sql) for (sql,) in rows}
 
 
 def on_postgresql(connection: Connection) -> set[str]:
-    found = connection.bare.exec_driver_sql(CATALOG).scalars()
-    return {each for each in found if "alembic" not in each}
+    return {each for (each,) in connection.text(CATALOG) if "alembic" not in each}
 
 
-def create(connection: Connection) -> None:
+def create(connection: BareConnection) -> None:
     metadata.create_all(connection.bare)
 
 
 @pytest.fixture
-async def postgresql() -> AsyncIterator[PostgresqlDatabase]:
+async def postgresql() -> AsyncIterator[Administration]:
     async with servers.scratch_database(servers.found()) as url:
-        database = administration(sa.make_url(url).set(drivername=DRIVER))
-        yield database
-        await database.close()
+        yield Administration(sa.make_url(url).set(drivername=DRIVER))
 
 
 async def test_the_migrations_make_exactly_the_tables(tmp_path: Path) -> None:
@@ -85,17 +84,17 @@ async def test_the_migrations_make_exactly_the_tables(tmp_path: Path) -> None:
 
 
 @pytest.mark.services
-async def test_on_postgresql_too(postgresql: PostgresqlDatabase) -> None:
+async def test_on_postgresql_too(postgresql: Administration) -> None:
     await postgresql.write(migration.upgrade)
-    found = await postgresql.read(on_postgresql)
+    found = await postgresql.write(on_postgresql)
     await postgresql.write(empty)
     await postgresql.write(create)
 
-    assert found == await postgresql.read(on_postgresql)
+    assert found == await postgresql.write(on_postgresql)
     assert len(found) > len(metadata.tables)
 
 
-def empty(connection: Connection) -> None:
+def empty(connection: BareConnection) -> None:
     metadata.drop_all(connection.bare)
 
 
@@ -113,7 +112,7 @@ async def test_an_empty_database_has_no_revision_and_a_migrated_one_the_newest(
 
 
 def obstruct(connection: Connection) -> None:
-    connection.bare.exec_driver_sql("CREATE TABLE reports (in_the_way INTEGER)")
+    connection.text("CREATE TABLE reports (in_the_way INTEGER)")
 
 
 async def test_a_migration_that_fails_leaves_nothing(tmp_path: Path) -> None:
@@ -129,12 +128,12 @@ async def test_a_migration_that_fails_leaves_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.services
-async def test_nor_does_one_on_postgresql(postgresql: PostgresqlDatabase) -> None:
+async def test_nor_does_one_on_postgresql(postgresql: Administration) -> None:
     await postgresql.write(obstruct)
 
     with pytest.raises(sa.exc.ProgrammingError, match="reports"):
         await postgresql.write(migration.upgrade)
-    assert {each.split()[0] for each in await postgresql.read(on_postgresql)} == {
+    assert {each.split()[0] for each in await postgresql.write(on_postgresql)} == {
         "reports",
         "reports.in_the_way",
     }
@@ -153,10 +152,10 @@ FIRST_RELEASE = """
 """
 
 
-def first_release(connection: Connection) -> None:
+def first_release(connection: BareConnection) -> None:
     migration.upgrade(connection, "0001")
     for statement in FIRST_RELEASE.split(";"):
-        connection.bare.exec_driver_sql(statement)
+        connection.text(statement)
 
 
 async def still_there_and_at_work(store: SqlStore) -> None:
@@ -185,8 +184,8 @@ async def test_a_store_of_the_first_release_is_taken_on_with_all_that_is_in_it(
 async def test_one_on_postgresql_is_while_a_process_of_that_release_is_at_work() -> None:
     async with servers.scratch_database(servers.found()) as url:
         address = sa.make_url(url).set(drivername=DRIVER)
+        await Administration(address).write(first_release)
         old = PostgresqlDatabase.at(address)
-        await old.write(first_release)
         async with old.transaction() as transaction:
             await transaction.do(publish)
             opening = asyncio.create_task(opened_at(url))
@@ -205,7 +204,7 @@ async def test_one_on_postgresql_is_while_a_process_of_that_release_is_at_work()
 
 
 def publish(connection: Connection) -> None:
-    connection.bare.exec_driver_sql(FIRST_RELEASE.rsplit(";", maxsplit=1)[-1])
+    connection.text(FIRST_RELEASE.rsplit(";", maxsplit=1)[-1])
 
 
 async def until_it_waits_for(url: str, table: str) -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from persistence import tables
-from persistence.database import Connection
+from persistence.connection import Connection
 from persistence.store import SqlStore
 from tests.persistence.changes import A, B, place, save
 from tests.persistence.samples import account, limits

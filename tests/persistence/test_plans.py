@@ -1,13 +1,17 @@
 """A transaction on PostgreSQL is a few statements, and none reads more as history grows."""
 
 import asyncio
+import json
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
-from persistence.database import Connection
+from persistence.administration import Administration
+from persistence.connection import Connection
+from persistence.direct import DirectConnection
+from persistence.postgresql import PostgresqlDatabase
 from persistence.store import SqlStore
 from tests.persistence.changes import A, B, load, place, save, statements
 from tests.persistence.jobs import execute, run
@@ -86,8 +90,9 @@ def grow(connection: Connection) -> None:
 
 def explained(connection: Connection, statement: str, values: Any, mode: str) -> Any:
     run(connection, f"SET LOCAL plan_cache_mode = {mode}")
+    assert isinstance(connection, DirectConnection)
     explain = f"EXPLAIN (ANALYZE, BUFFERS, TIMING OFF, FORMAT JSON) {statement}"
-    return connection.bare.exec_driver_sql(explain, values).scalar_one()[0]["Plan"]
+    return json.loads(connection._ask(explain, *values)[0][0])[0]["Plan"]
 
 
 def nodes(plan: dict[str, Any]) -> list[dict[str, Any]]:
@@ -99,7 +104,8 @@ async def test_what_a_statement_reads_does_not_grow_with_history(
     store: SqlStore, mode: str
 ) -> None:
     await save(store, traded)
-    await store._database.write(grow)
+    assert isinstance(store._database, PostgresqlDatabase)
+    await Administration(store._database._writing.url).write(grow)
     with statements() as seen:
         await look_at_everything(store)
     selects = [each for each in seen if each[0].startswith("SELECT")]

@@ -9,8 +9,8 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
-from persistence.database import Connection
-from persistence.postgresql import DRIVER, Limits, Pool, PostgresqlDatabase
+from persistence.connection import Connection
+from persistence.postgresql import DRIVER, READ, Limits, Pool, PostgresqlDatabase
 from tests.persistence import servers
 from tests.persistence.jobs import (
     ALL,
@@ -36,7 +36,7 @@ async def database() -> AsyncIterator[PostgresqlDatabase]:
 
 
 def address(database: PostgresqlDatabase) -> sa.URL:
-    return database._writing._engine.url
+    return database._writing.url
 
 
 def impatient(database: PostgresqlDatabase) -> PostgresqlDatabase:
@@ -54,7 +54,7 @@ def settings(connection: Connection) -> list[Any]:
         "transaction_read_only",
         "synchronous_commit",
     )
-    return [connection.bare.exec_driver_sql(f"SHOW {name}").scalar() for name in names]
+    return [execute(connection, f"SHOW {name}") for name in names]
 
 
 def backend(connection: Connection) -> Any:
@@ -73,7 +73,7 @@ async def test_no_wait_on_the_server_is_without_an_end(database: PostgresqlDatab
 
 
 async def test_a_reader_sees_one_state(database: PostgresqlDatabase) -> None:
-    async with database._reading.transaction(is_read_only=True) as reader:
+    async with database._reading.transaction(READ) as reader:
         before = await reader.do(Connection.rows, ALL)
         await database.write(add, 1)
         assert await reader.do(Connection.rows, ALL) == before == []

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from persistence import tables
-from persistence.database import Connection
+from persistence.bare import BareConnection
+from persistence.connection import Connection
 from persistence.store import SqlStore
 from tests.persistence import samples
 from tests.persistence.changes import A, B, load, place, refuse_cancel, save, statements
@@ -282,6 +283,7 @@ async def test_no_statement_reads_a_whole_table(store: SqlStore) -> None:
 
 
 def explained(connection: Connection, statement: str, values: Any) -> list[str]:
+    assert isinstance(connection, BareConnection)
     rows = connection.bare.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values)
     return [row.detail for row in rows]
 

@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from persistence import sqlite
-from persistence.database import Connection
+from persistence.bare import BareConnection
 from persistence.sqlite import SqliteDatabase, set_pragmas
 from tests.persistence.jobs import ALL, add, assert_writable, ids, sqlite_database
 from trading.store import StoreOverloaded, StoreUnavailable
@@ -22,9 +22,9 @@ async def database(tmp_path: Path) -> AsyncIterator[SqliteDatabase]:
         yield database
 
 
-def pragmas(connection: Connection) -> list[Any]:
+def pragmas(connection: BareConnection) -> list[Any]:
     names = ("journal_mode", "synchronous", "foreign_keys", "busy_timeout", "query_only")
-    return [connection.bare.exec_driver_sql(f"PRAGMA {name}").scalar() for name in names]
+    return [connection.text(f"PRAGMA {name}")[0][0] for name in names]
 
 
 async def test_a_commit_is_on_the_disk_before_it_returns(database: SqliteDatabase) -> None:
@@ -37,7 +37,7 @@ async def test_a_commit_is_on_the_disk_before_it_returns(database: SqliteDatabas
 async def test_every_connection_is_told(database: SqliteDatabase) -> None:
     together = threading.Barrier(sqlite._READERS)
 
-    def told(connection: Connection) -> tuple[int, list[Any]]:
+    def told(connection: BareConnection) -> tuple[int, list[Any]]:
         together.wait(timeout=30)
         return id(connection.bare.connection.dbapi_connection), pragmas(connection)
 
@@ -68,7 +68,7 @@ async def test_a_pragma_that_does_not_take_is_noticed(value: int) -> None:
 
 
 async def test_all_is_written_on_one_thread_and_read_on_others(database: SqliteDatabase) -> None:
-    def thread(_: Connection) -> int:
+    def thread(_: BareConnection) -> int:
         return threading.get_ident()
 
     writers = {await database.write(thread)}
@@ -83,7 +83,7 @@ async def test_all_is_written_on_one_thread_and_read_on_others(database: SqliteD
 async def test_a_reader_sees_one_state(database: SqliteDatabase) -> None:
     begun, written = threading.Event(), threading.Event()
 
-    def look_twice(connection: Connection) -> tuple[int, int]:
+    def look_twice(connection: BareConnection) -> tuple[int, int]:
         before = len(connection.rows(ALL))
         begun.set()
         assert written.wait(timeout=30)
@@ -141,7 +141,7 @@ async def test_a_writer_that_is_canceled_while_it_waits_takes_no_turn(
 async def test_a_job_whose_caller_is_canceled_runs_to_its_end(database: SqliteDatabase) -> None:
     begun, canceled = threading.Event(), threading.Event()
 
-    def work(connection: Connection) -> None:
+    def work(connection: BareConnection) -> None:
         begun.set()
         assert canceled.wait(timeout=30)
         add(connection, 1)
@@ -170,4 +170,4 @@ async def test_what_the_database_cannot_do_is_told_as_unavailable(
     database: SqliteDatabase,
 ) -> None:
     with pytest.raises(StoreUnavailable, match="no such table"):
-        await database.read(Connection.rows, sa.select(sa.text("* FROM nowhere")))
+        await database.read(BareConnection.rows, sa.select(sa.text("* FROM nowhere")))

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy.exc import IntegrityError
 
 from persistence import tables
-from persistence.database import Connection
+from persistence.connection import Connection
 from persistence.store import SqlStore
 from tests.persistence import samples
 from tests.persistence.changes import A, B, load, place, refuse_cancel, save, statements

@@ -3,7 +3,7 @@
 from typing import Any
 
 from persistence import tables
-from persistence.database import Connection
+from persistence.connection import Connection
 from persistence.store import SqlStore
 from persistence.wanted import SqlWanted
 from tests.persistence.changes import statements
@@ -57,11 +57,11 @@ async def test_what_is_wanted_again_while_it_is_being_forgotten_stays(store: Sql
     await owner.wanted()
     await owners.sleep(5 * MINUTE_S)
     await clock.sleep(MINUTE_S)
-    read = owner._database.read
+    ask = owner._database.ask
 
     class Overtaken:
-        async def read(self, *args: Any) -> Any:
-            seen = await read(*args)
+        async def ask(self, *args: Any) -> Any:
+            seen = await ask(*args)
             await one.want([AAPL])
             return seen
 
