@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
@@ -16,10 +17,11 @@ from cross_web import HTTPException
 from graphql import GraphQLError
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.websockets import WebSocket
+from starlette.websockets import WebSocket, WebSocketDisconnect
 from strawberry.asgi import ASGIWebSocketAdapter, GraphQL
 from strawberry.exceptions import MissingQueryError
 from strawberry.http import GraphQLRequestData
+from strawberry.http.exceptions import WebSocketDisconnected
 from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
 from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL
 from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import (
@@ -44,6 +46,10 @@ _TRY_AGAIN_LATER = 1013
 _REASON_MAX = 120
 _NS_PER_S = 1_000_000_000
 
+# Starlette and uvicorn say with a RuntimeError that a socket has ended from this side, as all do on
+# SIGTERM and those do whose peer is silent. A text on an accepted socket meets no other.
+_GONE = (WebSocketDisconnect, RuntimeError)
+
 type Authenticate = Callable[[str | None], Awaitable[Principal]]
 """Turns the value of `authorization` into its principal. Raises Unauthenticated."""
 
@@ -54,7 +60,15 @@ class _TextAdapter(ASGIWebSocketAdapter):
     """Sends text frames: clients of the protocol do not read binary ones."""
 
     async def send_json(self, message: Mapping[str, object]) -> None:
-        await self.ws.send_text(orjson.dumps(message).decode())
+        text = orjson.dumps(message).decode()
+        try:
+            await self.ws.send_text(text)
+        except _GONE as gone:
+            raise WebSocketDisconnected from gone
+
+    async def close(self, code: int, reason: str) -> None:
+        with suppress(*_GONE):
+            await self.ws.close(code, reason)
 
 
 class _Handler(BaseGraphQLTransportWSHandler[Context, None]):
@@ -87,6 +101,11 @@ class _Handler(BaseGraphQLTransportWSHandler[Context, None]):
     def _expire(self) -> None:
         # The common client tries again after 4403, with a new token; after 4401 it gives up.
         self.closing = asyncio.ensure_future(self.websocket.close(_FORBIDDEN, "token expired"))
+
+    async def handle_task_exception(self, error: Exception) -> None:
+        """Log a defect. A peer that has gone while it was sent something is none."""
+        if not isinstance(error, WebSocketDisconnected):
+            await super().handle_task_exception(error)
 
     async def shutdown(self) -> None:
         if self.expiry is not None:
