@@ -39,6 +39,7 @@ from trading.store import Reads, Store, StoreUnavailable
 from trading.validation import input_errors
 
 _WAIT_FOR_BROKER_S = 2.0
+_ANSWERS_WITHIN_S = 0.5
 
 
 class OrderDesk:
@@ -93,16 +94,24 @@ class OrderDesk:
         self, principal: Principal, command: CancelOrder, wait_for: WaitFor
     ) -> AmendResult:
         """Cancel an order, in an emergency also while the store is down. Raises as `place`."""
-        # One connection may have died, and not the store. Asked again, it is the same cancel.
-        with contextlib.suppress(OutcomeUnknown, StoreUnavailable):
-            return await self._amend(principal, command, wait_for)
         try:
             return await self._amend(principal, command, wait_for)
         except (OutcomeUnknown, StoreUnavailable):
-            canceled = self._emergency and await self._emergency.cancel(command)
+            again = await self._cancel_again(principal, command)
+            canceled = again or (self._emergency and await self._emergency.cancel(command))
             if not canceled:
                 raise
             return canceled
+
+    async def _cancel_again(self, principal: Principal, command: CancelOrder) -> AmendResult | None:
+        """Ask once more, for it is the same cancel: one connection may have died, not the store.
+
+        A store that is there answers at once. For one that is not, a cancel has waited enough.
+        """
+        with contextlib.suppress(OutcomeUnknown, StoreUnavailable, TimeoutError):
+            async with asyncio.timeout(_ANSWERS_WITHIN_S):
+                return await self._amend(principal, command, WaitFor.COMMIT)
+        return None
 
     async def cancel_all(self, principal: Principal, command: CancelAllOrders) -> MassCancelResult:
         """Cancel the open orders of an account, or those in one instrument or on one side."""

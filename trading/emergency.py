@@ -13,17 +13,20 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from trading.amendment import Refusal, cancelable
 from trading.books import Books, Wants
 from trading.command import CancelOrder, Claim, Command, CommandKind, CommandState, body_hash
 from trading.execution import ExecType
 from trading.ids import AccountID, ClOrdID, OrderID, WireID, base62
-from trading.order import Order
+from trading.order import Order, OrdStatus
 from trading.ports import Broker, BrokerError, Clock
+from trading.reject import CxlRejResponseTo, RejectedBy
 from trading.store import Store
 
 logger = logging.getLogger(__name__)
 
 _KNOWN_MAX = 50_000
+_TEXT = "emergency cancel, while the store was down"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,7 +179,8 @@ def _record(books: Books, entry: EmergencyCancel, at: int) -> None:
             claimed_at=at,
         )
     )
-    if not order.is_open or order.pending_cancel:
+    if (refusal := cancelable(order)) is not None:
+        _answer(books, order, entry, refusal, at)
         return
     books.put_command(
         Command(
@@ -190,10 +194,27 @@ def _record(books: Books, entry: EmergencyCancel, at: int) -> None:
             created_at=entry.asked_at,
             attempt=1,
             sent_at=entry.asked_at,
-            evidence="emergency cancel, while the store was down",
+            evidence=_TEXT,
         )
     )
     ids = (entry.cl_ord_id, entry.orig_cl_ord_id)
-    text = "emergency cancel, while the store was down"
     pending = replace(order, pending_cancel=True)
-    books.record(pending, ExecType.PENDING_CANCEL, at, ids=ids, text=text)
+    books.record(pending, ExecType.PENDING_CANCEL, at, ids=ids, text=_TEXT)
+
+
+def _answer(books: Books, order: Order, entry: EmergencyCancel, refusal: Refusal, at: int) -> None:
+    """Report what came of a cancel whose order the broker's own word has changed before it."""
+    if order.status is OrdStatus.CANCELED:
+        # The broker's report could not name the ClOrdID, which nobody had recorded yet.
+        ids = (entry.cl_ord_id, entry.orig_cl_ord_id)
+        books.record(order, ExecType.RESTATED, at, ids=ids, text=_TEXT)
+        return
+    books.record_cancel_reject(
+        (entry.account_id, entry.cl_ord_id, entry.orig_cl_ord_id),
+        order,
+        CxlRejResponseTo.ORDER_CANCEL_REQUEST,
+        refusal.reason,
+        RejectedBy.GATEWAY,
+        f"{_TEXT}: {refusal.text}",
+        at,
+    )

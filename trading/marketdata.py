@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from trading.ids import InstrumentID
 from trading.ports import Clock, MarketData
 from trading.quote import Quote
-from trading.store import ReferencePrices
+from trading.store import ReferencePrices, StoreUnavailable
 
 logger = logging.getLogger(__name__)
 
@@ -159,8 +159,11 @@ class QuoteDesk:
             ]:
                 try:
                     await self._put(quotes)
-                except Exception:
-                    logger.exception("storing reference prices failed")
+                except Exception as error:
+                    if isinstance(error, StoreUnavailable):
+                        logger.warning("reference prices cannot be stored: %s", error)
+                    else:
+                        logger.exception("storing reference prices failed")
                     # Without this rest a store that is down would be asked at every quote.
                     await self._clock.sleep(REFERENCE_LOOK_S)
 

@@ -157,6 +157,8 @@ class MemoryStore:
         self.poison: set[str] = set()
         self.is_down = False
         self.is_full = False
+        self._speaks = asyncio.Event()
+        self._speaks.set()
         self.urgent: list[bool] = []
         self.commits = 0
 
@@ -168,10 +170,21 @@ class MemoryStore:
             raise StoreUnavailable(at.name)
 
     @asynccontextmanager
+    async def silent(self) -> AsyncIterator[None]:
+        """Answer nothing any more once the failures have struck, until the exit."""
+        self._speaks.clear()
+        try:
+            yield
+        finally:
+            self._speaks.set()
+
+    @asynccontextmanager
     async def transaction(self, *, urgent: bool = False) -> AsyncIterator[MemoryTransaction]:
         self.urgent.append(urgent)
         if self.is_full and not urgent:
             raise StoreOverloaded("no connection is free")
+        if not self.failures:
+            await self._speaks.wait()
         async with AsyncExitStack() as stack:
             transaction = MemoryTransaction(self, stack)
             yield transaction

@@ -1,19 +1,23 @@
 """Emergency cancels: they leave while the store is down, and are recorded when it is back."""
 
+import asyncio
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 
 import pytest
 
-from tests.trading.builders import ACCOUNT, assert_gapless, cancel, order, place, principal
+from tests.trading.builders import ACCOUNT, assert_gapless, cancel, order, place, principal, report
 from tests.trading.fakes import ScriptedBroker, settle
 from tests.trading.house import House, working
 from tests.trading.memory import Failure
 from trading.command import CommandKind, CommandState
 from trading.desk import OrderDesk
 from trading.emergency import EmergencyCancel, EmergencyDesk, KnownOrders, read_in
+from trading.execution import ExecType, ExecutionReport, OrderCancelReject
 from trading.order import Order, OrdStatus
 from trading.outcome import OutcomeUnknown, WaitFor
 from trading.ports import Unavailable
+from trading.reject import CxlRejReason
 
 
 class MemoryJournal:
@@ -79,6 +83,34 @@ async def test_a_cancel_leaves_while_the_store_is_down_after_its_line_is_written
         assert [line.order_id for line in emergency.journal.lines] == [placed.id]
 
 
+async def test_a_store_that_falls_silent_is_not_waited_for_once_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("trading.desk._ANSWERS_WITHIN_S", 0.01)
+    async with House().open() as house:
+        emergency = Emergency(house)
+        placed = await emergency.working()
+        house.store.failures = [Failure.AT_BEGIN]
+        async with asyncio.timeout(30), house.store.silent():
+            answer = await emergency.cancel(placed)
+
+        assert isinstance(answer, Order)
+        assert [kind for kind, _ in emergency.broker.sent] == ["CANCEL"]
+
+
+@pytest.mark.parametrize("failure", Failure)
+async def test_one_lost_connection_is_no_emergency(failure: Failure) -> None:
+    async with House().open() as house:
+        emergency = Emergency(house)
+        placed = await emergency.working()
+        house.store.failures = [failure]
+        answer = await emergency.cancel(placed)
+
+        assert isinstance(answer, Order)
+        assert answer.ord_status is OrdStatus.PENDING_CANCEL
+        assert emergency.broker.sent == []
+
+
 async def test_asking_again_is_the_same_cancel() -> None:
     async with House().open() as house:
         emergency = Emergency(house)
@@ -124,6 +156,51 @@ async def test_a_cancel_that_was_recorded_after_all_is_not_recorded_twice() -> N
 
         kinds = [each.kind for each in house.store.state.commands.values()]
         assert kinds.count(CommandKind.CANCEL) == 1
+
+
+@pytest.mark.parametrize("exec_type", [ExecType.CANCELED, ExecType.EXPIRED])
+async def test_an_order_that_ends_before_its_cancel_is_read_in_is_answered_all_the_same(
+    exec_type: ExecType,
+) -> None:
+    async with House().open() as house:
+        emergency = Emergency(house)
+        placed = await emergency.working()
+        emergency.break_store()
+        await emergency.cancel(placed)
+        emergency.mend_store()
+        house.broker.tell(report(exec_type, placed.wire_id))
+        await settle()
+        ended = house.order(placed)
+        await read_in(house.store, emergency.journal, house.clock)
+
+        assert house.order(placed) == replace(ended, last_seq=ended.last_seq + 1)
+        answer = house.store.state.reports[-1]
+        assert (answer.cl_ord_id, answer.ord_status) == ("c1", ended.ord_status)
+        if exec_type is ExecType.CANCELED:
+            assert isinstance(answer, ExecutionReport)
+            assert answer.exec_type is ExecType.RESTATED
+        else:
+            assert isinstance(answer, OrderCancelReject)
+            assert answer.cxl_rej_reason is CxlRejReason.TOO_LATE_TO_CANCEL
+        assert_gapless(house.store.state.reports, ACCOUNT)
+
+
+async def test_a_cancel_beside_one_that_is_pending_is_answered_as_refused() -> None:
+    async with House().open() as house:
+        emergency = Emergency(house)
+        placed = await emergency.working()
+        emergency.break_store()
+        await emergency.cancel(placed)
+        emergency.mend_store()
+        other = cancel("c2", of=placed.cl_ord_id)
+        await emergency.desk.cancel(principal(), other, WaitFor.COMMIT)
+        await read_in(house.store, emergency.journal, house.clock)
+
+        answer = house.store.state.reports[-1]
+        assert isinstance(answer, OrderCancelReject)
+        assert answer.cl_ord_id == "c1"
+        assert answer.cxl_rej_reason is CxlRejReason.ORDER_ALREADY_IN_PENDING_STATUS
+        assert house.order(placed).ord_status is OrdStatus.PENDING_CANCEL
 
 
 async def test_an_order_that_is_not_known_here_cannot_be_canceled_in_an_emergency() -> None:
