@@ -15,7 +15,7 @@ from typing import Protocol
 from events.relay import OutboxRow
 from trading.ids import AccountID
 from trading.ports import Clock
-from trading.store import SHARDS, Leases, shard_of
+from trading.store import SHARDS, Leases, StoreUnavailable, shard_of
 
 logger = logging.getLogger(__name__)
 
@@ -70,9 +70,9 @@ class Shards:
                     for shard in range(SHARDS):
                         await self._keep(shard)
                     is_failing = False
-                except Exception:
+                except Exception as error:  # noqa: BLE001 - whatever it is, the leases are kept
                     if not is_failing:
-                        logger.exception("keeping the relay's leases fails, tried again")
+                        _tell(error, "keeping the relay's leases fails, tried again")
                     is_failing = True
                 await self._clock.sleep(BEAT_S)
         finally:
@@ -100,8 +100,16 @@ class Shards:
             async with asyncio.timeout(RELEASE_WITHIN_S):
                 for shard, lease in held.items():
                     await self._leases.release(_name(shard), lease.epoch)
-        except Exception:
-            logger.exception("the relay's leases were not given up, and run out by themselves")
+        except Exception as error:  # noqa: BLE001 - the end must not wait for the store
+            _tell(error, "the relay's leases were not given up, and run out by themselves")
+
+
+def _tell(error: Exception, what: str) -> None:
+    """Log what failed: an outage of the store is no defect of ours."""
+    if isinstance(error, StoreUnavailable | TimeoutError):
+        logger.warning("%s: %r", what, error)
+    else:
+        logger.error(what, exc_info=error)
 
 
 def _name(shard: int) -> str:

@@ -57,9 +57,9 @@ class LiveStreams:
                 try:
                     await self._look()
                     is_failing = False
-                except Exception:
+                except Exception as error:  # noqa: BLE001 - whatever it is, streams go on
                     if not is_failing:
-                        logger.exception("looking for news in the store fails, tried again")
+                        _tell(error)
                     is_failing = True
         finally:
             self._news.close()
@@ -223,3 +223,11 @@ class LiveStreams:
                     for change in changes:
                         if change.account_id in accounts:
                             yield change
+
+
+def _tell(error: Exception) -> None:
+    """Log what keeps us from looking: an outage of the store is no defect of ours."""
+    if isinstance(error, StoreUnavailable):
+        logger.warning("news cannot be looked for in the store, tried again: %s", error)
+    else:
+        logger.error("looking for news in the store fails, tried again", exc_info=error)
