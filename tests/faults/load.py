@@ -38,6 +38,8 @@ class Caller:
 
     def __init__(self, clients: Sequence[Client]) -> None:
         self.clients = list(clients)
+        self.heard: set[str] = set()
+        """The codes of all errors that it was told."""
 
     def ask(self, document: str, **variables: Any) -> Any:
         """Return the one field of the answer."""
@@ -54,6 +56,7 @@ class Caller:
         answer = self.clients[0].answer(document, **variables)
         if codes := {error["extensions"]["code"] for error in answer.get("errors", ())}:
             assert codes <= _ASK_AGAIN, answer
+            self.heard |= codes
             raise NoAnswer(answer)
         [field] = answer["data"].values()
         return field

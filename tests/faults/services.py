@@ -125,9 +125,11 @@ def query(url: str, statement: str) -> list[sa.RowMapping]:
 class PostgresServer(Server):
     """A PostgreSQL cluster of a test's own, with everything on that makes a commit last."""
 
+    settings: tuple[str, ...] = ()
+
     @classmethod
     @contextmanager
-    def running(cls) -> Iterator[Self]:
+    def running(cls, *settings: str) -> Iterator[Self]:
         """Make a cluster and run it. It refuses to run as root, and then runs as `postgres`."""
         with (
             TemporaryDirectory(prefix="drawbridge-postgres-") as folder,
@@ -135,6 +137,7 @@ class PostgresServer(Server):
         ):
             if os.getuid() == 0:
                 shutil.chown(folder, "postgres")
+            server.settings = settings
             server.initialise()
             server.start()
             yield server
@@ -144,8 +147,9 @@ class PostgresServer(Server):
         return f"postgresql://postgres@127.0.0.1:{self.port}"
 
     def command(self) -> list[str]:
-        sockets = ("-c", "unix_socket_directories=", "-c", "listen_addresses=127.0.0.1")
-        return [*_program("postgres"), "-D", self._data, "-p", str(self.port), *sockets]
+        sockets = ("unix_socket_directories=", "listen_addresses=127.0.0.1")
+        options = [f"-c{setting}" for setting in (*sockets, *self.settings)]
+        return [*_program("postgres"), "-D", self._data, "-p", str(self.port), *options]
 
     @property
     def _data(self) -> str:
