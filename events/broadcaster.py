@@ -19,6 +19,7 @@ from events.codec import (
     Message,
     QuoteFrame,
     ReportBatch,
+    Reports,
     Ring,
     StateChanges,
     Unreadable,
@@ -146,7 +147,7 @@ class News:
             while True:
                 event = await subscriber.get()
                 try:
-                    self.hear(decode(event.message))
+                    self.hear(decode(event.message, self.is_followed))
                 except Unreadable as error:
                     logger.warning("a message on %s is passed over: %s", channel, error)
                 self._bus.dealt()
@@ -154,11 +155,9 @@ class News:
     def hear(self, message: Message) -> None:
         """Deal a message out."""
         match message:
-            case ReportBatch():
-                for inbox in self._reports.of(message.account_id):
-                    inbox.hear(message)
-                for watch in self._watches.of(message.account_id):
-                    watch.hear_head(message.last_seq)
+            case Reports():
+                for batch in message.batches:
+                    self._hear_batch(batch)
             case QuoteFrame():
                 for quote in message.quotes:
                     self._hear_quote(quote)
@@ -182,6 +181,12 @@ class News:
                 inbox.ring()
             for watch in self._watches.of(account_id):
                 watch.hear()
+
+    def _hear_batch(self, batch: ReportBatch) -> None:
+        for inbox in self._reports.of(batch.account_id):
+            inbox.hear(batch)
+        for watch in self._watches.of(batch.account_id):
+            watch.hear_head(batch.last_seq)
 
     def _hear_quote(self, quote: Quote) -> None:
         self._last[quote.symbol] = quote

@@ -2,13 +2,13 @@
 
 Every message is an object with `v`, the version, and `kind`, which is also its channel:
 
-    {"v": 1, "kind": "reports", "account_id": "…", "reports": [{"type": "ExecutionReport", …}, …]}
-    {"v": 1, "kind": "quotes",  "quotes": [{"symbol": "AAPL@XNAS", "bid": "189.99", …}, …]}
-    {"v": 1, "kind": "states",  "changes": [{"account_id": "…", "state": "HALTED", …}, …]}
-    {"v": 1, "kind": "rings",   "accounts": ["…", …], "brokers": ["paper", …]}
+    {"v": 2, "kind": "reports", "batches": [{"account_id": "…", "reports": [{"type": …}, …]}, …]}
+    {"v": 2, "kind": "quotes",  "quotes": [{"symbol": "AAPL@XNAS", "bid": "189.99", …}, …]}
+    {"v": 2, "kind": "states",  "changes": [{"account_id": "…", "state": "HALTED", …}, …]}
+    {"v": 2, "kind": "rings",   "accounts": ["…", …], "brokers": ["paper", …]}
 
-- `reports` carries what one commit recorded of one account: reports with consecutive `seq`, of
-  the `type` ExecutionReport(35=8) or OrderCancelReject(35=9). `quotes` is a conflated frame: the
+- `reports` carries what commits recorded: of each account, reports with consecutive `seq`, of the
+  `type` ExecutionReport(35=8) or OrderCancelReject(35=9). `quotes` is a conflated frame: the
   newest quote of each symbol in it. `states` carries changes of trading state. `rings` passes
   between our own processes: look into the outbox of these accounts, the ledger of these brokers.
 - The members of an item are the attributes of the class of that name in `trading`.
@@ -27,6 +27,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from decimal import Decimal
 from enum import StrEnum, unique
+from functools import partial
 from typing import ClassVar
 
 import orjson
@@ -38,7 +39,7 @@ from trading.ids import AccountID
 from trading.quantity import parse, plain
 from trading.quote import Quote
 
-VERSION = 1
+VERSION = 2
 
 _INTEGERS = 1 << 63
 
@@ -59,9 +60,8 @@ class Unreadable(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class ReportBatch:
-    """What one commit recorded of one account: at least one report, with consecutive `seq`."""
+    """What was recorded of one account: at least one report, with consecutive `seq`."""
 
-    channel: ClassVar[Channel] = Channel.REPORTS
     account_id: AccountID
     reports: tuple[Report, ...]
 
@@ -79,6 +79,14 @@ class ReportBatch:
     def last_seq(self) -> int:
         """The sequence number of the newest report."""
         return self.reports[-1].seq
+
+
+@dataclass(frozen=True, slots=True)
+class Reports:
+    """What commits recorded, of each account once."""
+
+    channel: ClassVar[Channel] = Channel.REPORTS
+    batches: tuple[ReportBatch, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +114,7 @@ class Ring:
     brokers: tuple[str, ...] = ()
 
 
-type Message = ReportBatch | QuoteFrame | StateChanges | Ring
+type Message = Reports | QuoteFrame | StateChanges | Ring
 
 
 def encode(message: Message) -> bytes:
@@ -117,8 +125,8 @@ def encode(message: Message) -> bytes:
 
 def _body(message: Message) -> dict[str, object]:
     match message:
-        case ReportBatch(account_id, reports):
-            return {"account_id": account_id, "reports": [_tagged(each) for each in reports]}
+        case Reports(batches):
+            return {"batches": [_batch_body(batch) for batch in batches]}
         case QuoteFrame(quotes):
             return {"quotes": quotes}
         case StateChanges(changes):
@@ -127,8 +135,13 @@ def _body(message: Message) -> dict[str, object]:
             return {"accounts": accounts, "brokers": brokers}
 
 
-def decode(data: bytes | str) -> Message:
-    """Read a message. Raises Unreadable."""
+def _batch_body(batch: ReportBatch) -> dict[str, object]:
+    reports = [_tagged(report) for report in batch.reports]
+    return {"account_id": batch.account_id, "reports": reports}
+
+
+def decode(data: bytes | str, is_wanted: Callable[[AccountID], bool] = lambda _: True) -> Message:
+    """Read a message, of reports those whose accounts are wanted. Raises Unreadable."""
     try:
         value = orjson.loads(data)
     except orjson.JSONDecodeError as error:
@@ -137,16 +150,18 @@ def decode(data: bytes | str) -> Message:
     if (version := message.get("v")) != VERSION:
         raise Unreadable(f"v is {version!r}, and this reader knows {VERSION}")
     try:
-        return _message(message)
+        return _message(message, is_wanted)
     except ValueError as error:
         raise Unreadable(str(error)) from None
 
 
-def _message(message: Mapping[str, object]) -> Message:
+def _message(message: Mapping[str, object], is_wanted: Callable[[AccountID], bool]) -> Message:
     match kind := message.get("kind"):
         case Channel.REPORTS:
-            account_id = AccountID(_text_of(message.get("account_id"), "account_id"))
-            return ReportBatch(account_id, tuple(_items(message, "reports", _report)))
+            batches = _items(message, "batches", partial(_batch, is_wanted))
+            if not batches:
+                raise Unreadable("batches is empty")
+            return Reports(tuple(batch for batch in batches if batch is not None))
         case Channel.QUOTES:
             return QuoteFrame(tuple(_items(message, "quotes", _quote)))
         case Channel.STATES:
@@ -156,6 +171,18 @@ def _message(message: Mapping[str, object]) -> Message:
             return Ring(accounts, tuple(_items(message, "brokers", _text_of)))
         case _:
             raise Unreadable(f"kind is {kind!r}, which is none of {', '.join(Channel)}")
+
+
+def _batch(is_wanted: Callable[[AccountID], bool], value: object, path: str) -> ReportBatch | None:
+    """Read a batch, or nothing of one that nobody wants: most of the work is in its reports."""
+    batch = _object(value, path)
+    account_id = AccountID(_text_of(batch.get("account_id"), f"{path}.account_id"))
+    if not is_wanted(account_id):
+        return None
+    try:
+        return ReportBatch(account_id, tuple(_items(batch, "reports", _report)))
+    except ValueError as error:
+        raise Unreadable(f"{path}.{error}") from None
 
 
 def _tagged(report: Report) -> dict[str, object]:

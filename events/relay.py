@@ -1,4 +1,7 @@
-"""The relay: what the outbox holds goes to the bus, one message per commit and account, in order.
+"""The relay: what the outbox holds goes to the bus in order, many commits in one message.
+
+A message costs the bus and its readers as much as a whole order, whatever it carries; so whatever
+has come together since the last one goes out as the next.
 
 A row is marked after it was published, and rows are marked together, because each mark is a commit
 and the orders have better use for those. A crash in between publishes them again: consumers drop
@@ -10,10 +13,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Protocol
 
-from events.codec import Channel, ReportBatch, StateChanges, encode
+from events.codec import Channel, ReportBatch, Reports, StateChanges, encode
 from trading.control import TradingStateChange
 from trading.execution import Report
 from trading.ids import AccountID
@@ -24,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 POLL_S = 0.25
 ROWS_PER_ROUND = 128
-REPORTS_PER_READ = 500
+REPORTS_PER_MESSAGE = 256
 STATES_KEPT = 1024
 PAUSE_MIN_S, PAUSE_MAX_S = 0.1, 5.0
 
@@ -161,31 +164,20 @@ class Relay:
         rows = [row for row in pending if row.id not in self._unmarked]
         wanted = [row for row in rows if self._is_followed(row.account_id)]
         self._unmarked |= {row.id for row in rows} - {row.id for row in wanted}
-        log = await self._read(wanted)
-        await self._send(wanted, log)
+        for part in _parted(wanted):
+            await self._send(part)
         if self._is_time_to_mark or len(self._unmarked) >= ROWS_PER_ROUND:
             await self._mark()
         return len(pending) == limit
 
-    async def _send(self, rows: Sequence[OutboxRow], log: _Log) -> None:
-        """Publish accounts side by side, each one's rows in order as far as the bus takes them.
+    async def _send(self, rows: Sequence[OutboxRow]) -> None:
+        """Publish rows as one message, and wait until the bus has it.
 
-        Side by side, because a bus that confirms takes a millisecond to do so. In order, because a
-        row that went out before the one that failed would come too early.
+        What comes after one that failed waits for it: it would come too early.
         """
-        lines: dict[AccountID, list[OutboxRow]] = {}
-        for row in rows:
-            lines.setdefault(row.account_id, []).append(row)
-        sending = [self._send_line(line, log) for line in lines.values()]
-        for failure in await asyncio.gather(*sending, return_exceptions=True):
-            if failure is not None:
-                raise failure
-
-    async def _send_line(self, line: Sequence[OutboxRow], log: _Log) -> None:
-        for row in line:
-            if (message := _message(row, log)) is not None:
-                await self._bus.publish(Channel.REPORTS, message)
-            self._unmarked.add(row.id)
+        for message in _messages(rows, await self._read(rows)):
+            await self._bus.publish(Channel.REPORTS, message)
+        self._unmarked.update(row.id for row in rows)
 
     async def _mark(self) -> None:
         self._is_time_to_mark = False
@@ -194,29 +186,53 @@ class Relay:
             self._unmarked.clear()
 
     async def _read(self, rows: Sequence[OutboxRow]) -> _Log:
-        """Read the reports of all rows, each account's in one go."""
-        spans: dict[AccountID, tuple[int, int]] = {}
-        for row in rows:
-            first, last = spans.get(row.account_id, (row.first_seq, row.last_seq))
-            spans[row.account_id] = min(first, row.first_seq), max(last, row.last_seq)
+        keys = [(row.account_id, seq) for row in rows for seq in _seqs(row)]
         log: _Log = {}
-        for account_id, (first, last) in spans.items():
-            after = first - 1
-            while after < last:
-                count = min(REPORTS_PER_READ, last - after)
-                page = (await self._reads.reports(account_id, after, count)).items
-                log |= {(account_id, report.seq): report for report in page}
-                after = page[-1].seq if page else last
+        for first in range(0, len(keys), REPORTS_PER_MESSAGE):
+            found = await self._reads.reports_at(keys[first : first + REPORTS_PER_MESSAGE])
+            log |= {(report.account_id, report.seq): report for report in found}
         return log
 
 
-def _message(row: OutboxRow, log: _Log) -> bytes | None:
-    """Write a row's message. One that cannot be written must not hold up those behind it."""
+def _seqs(row: OutboxRow) -> range:
+    return range(row.first_seq, row.last_seq + 1)
+
+
+def _parted(rows: Iterable[OutboxRow]) -> Iterator[Sequence[OutboxRow]]:
+    """Part rows in their order, so that each part is a message of a bounded size, or one commit."""
+    part: list[OutboxRow] = []
+    count = 0
+    for row in rows:
+        if part and count + len(_seqs(row)) > REPORTS_PER_MESSAGE:
+            yield part
+            part, count = [], 0
+        part.append(row)
+        count += len(_seqs(row))
+    if part:
+        yield part
+
+
+def _messages(rows: Sequence[OutboxRow], log: _Log) -> Iterator[bytes]:
+    """Write rows as one message; where that fails, each alone, so that one holds up no others.
+
+    Nothing is lost by one that is passed over: subscribers find its reports in the log.
+    """
     try:
-        wanted = range(row.first_seq, row.last_seq + 1)
-        reports = tuple(log[row.account_id, seq] for seq in wanted)
-        return encode(ReportBatch(row.account_id, reports))
+        yield encode(Reports(tuple(_batches(rows, log))))
     except (LookupError, TypeError, ValueError):
-        # Nothing is lost by it: subscribers find the reports in the log by its head.
-        logger.exception("outbox row %d of account %s is passed over", row.id, row.account_id)
-        return None
+        if len(rows) == 1:
+            (row,) = rows
+            logger.exception("outbox row %d of account %s is passed over", row.id, row.account_id)
+        else:
+            for row in rows:
+                yield from _messages([row], log)
+
+
+def _batches(rows: Iterable[OutboxRow], log: _Log) -> Iterator[ReportBatch]:
+    """Put the reports of each account together: its rows follow on one another."""
+    reports: dict[AccountID, list[Report]] = {}
+    for row in rows:
+        theirs = [log[row.account_id, seq] for seq in _seqs(row)]
+        reports.setdefault(row.account_id, []).extend(theirs)
+    for account_id, each in reports.items():
+        yield ReportBatch(account_id, tuple(each))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -24,7 +25,7 @@ from persistence.mapping import (
     STATE_CHANGES,
 )
 from persistence.rows import Rows
-from persistence.within import within
+from persistence.within import pair_within, within
 from trading.account import Account, Position
 from trading.control import TradingStateChange
 from trading.decision import RiskDecision
@@ -88,6 +89,11 @@ _REPORTS = (
     )
     .order_by(tables.reports.c.seq)
     .limit(sa.bindparam("first"))
+)
+_REPORTS_AT = (
+    sa.select(tables.reports)
+    .where(pair_within(tables.reports.c.account_id, tables.reports.c.seq, "keys"))
+    .order_by(tables.reports.c.account_id, tables.reports.c.seq)
 )
 _FILLS = (
     EXECUTION_REPORTS.select()
@@ -178,6 +184,10 @@ class SqlReads:
         values = {"after_seq": after_seq, "first": first + 1}
         rows, head = await self._database.read(_page, _REPORTS, account_id, values)
         return Page([_report(row) for row in rows[:first]], len(rows) > first, head)
+
+    async def reports_at(self, keys: Collection[tuple[AccountID, int]]) -> Sequence[Report]:
+        """Return those reports that there are, by account and sequence number, in that order."""
+        return [_report(row) for row in await self._database.ask(_REPORTS_AT, {"keys": keys})]
 
     async def fills_of(
         self, order_ids: Collection[OrderID]
@@ -281,7 +291,17 @@ def _heads(connection: Connection, accounts: Collection[AccountID]) -> dict[Acco
     return {row.id: row.last_seq for row in connection.rows(_HEADS, {"ids": accounts})}
 
 
-def _report(row: sa.Row[Any]) -> Report:
+_MSG_TYPE = list(tables.reports.c).index(tables.reports.c.msg_type)
+_OF_TYPE = {
+    msg_type: (of, itemgetter(*(list(tables.reports.c).index(column) for column in of.columns)))
+    for msg_type, of in (
+        (tables.EXECUTION_REPORT, EXECUTION_REPORTS),
+        (tables.ORDER_CANCEL_REJECT, CANCEL_REJECTS),
+    )
+}
+
+
+def _report(row: Sequence[Any]) -> Report:
     """Make the report that a row of all columns holds."""
-    of = EXECUTION_REPORTS if row.msg_type == tables.EXECUTION_REPORT else CANCEL_REJECTS
-    return of.item([getattr(row, column.name) for column in of.columns])
+    of, chosen = _OF_TYPE[row[_MSG_TYPE]]
+    return of.item(chosen(row))

@@ -143,6 +143,9 @@ class Reads(Protocol):
     async def reports(self, account_id: AccountID, after_seq: int, first: int) -> Page[Report]:
         """Return reports in their sequence, after a sequence number."""
 
+    async def reports_at(self, keys: Collection[tuple[AccountID, int]]) -> Sequence[Report]:
+        """Return those reports that there are, by account and sequence number, in that order."""
+
     async def fills_of(
         self, order_ids: Collection[OrderID]
     ) -> Mapping[OrderID, Sequence[ExecutionReport]]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from events.broadcaster import Handoff
-from events.codec import Channel
+from events.codec import Channel, ReportBatch, Reports
 from events.relay import BusUnavailable
 from trading.account import Account, Position, TradingState
 from trading.control import TradingStateChange
@@ -93,6 +93,11 @@ def report(seq: int, account_id: AccountID = ONE) -> ExecutionReport:
         text=None,
         transact_time=seq,
     )
+
+
+def batch(*reports: Report) -> Reports:
+    """Make the news of some reports of one account."""
+    return Reports((ReportBatch(reports[0].account_id, reports),))
 
 
 def quote(symbol: InstrumentID, bid: str, at: int = 0) -> Quote:
@@ -190,6 +195,11 @@ class FakeStore:
         await asyncio.sleep(0)
         page = [each for each in self.log.get(account_id, ()) if each.seq > after_seq][:first]
         return Page(page, has_next=False)
+
+    async def reports_at(self, keys: Collection[tuple[AccountID, int]]) -> Sequence[Report]:
+        self._answer("reports_at")
+        await asyncio.sleep(0)
+        return [each for a, seq in keys for each in self.log.get(a, ()) if each.seq == seq]
 
     async def heads(self, accounts: Collection[AccountID]) -> Mapping[AccountID, int]:
         self._answer("heads")

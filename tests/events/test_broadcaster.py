@@ -5,13 +5,17 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from events.broadcaster import MESSAGES_HELD, Handoff, News
-from events.codec import Channel, QuoteFrame, ReportBatch, encode
+from events.codec import Channel, QuoteFrame, ReportBatch, Reports, encode
 from events.inbox import REPORTS_KEPT, ReportInbox
 from tests.events.fakes import AAPL, MSFT, ONE, OTHER, FakeClock, quote, report, settle
 
 
 def batch(first: int, last: int) -> ReportBatch:
     return ReportBatch(ONE, tuple(report(seq) for seq in range(first, last + 1)))
+
+
+def message(first: int, last: int) -> bytes:
+    return encode(Reports((batch(first, last),)))
 
 
 @asynccontextmanager
@@ -32,7 +36,7 @@ async def listening() -> AsyncIterator[tuple[Handoff, News, FakeClock]]:
 async def test_a_message_reaches_the_inboxes_of_its_account_alone() -> None:
     async with listening() as (bus, news, _):
         with news.reports_of(ONE) as one, news.reports_of(ONE) as two, news.reports_of(OTHER) as no:
-            await bus.publish(Channel.REPORTS, encode(batch(1, 2)))
+            await bus.publish(Channel.REPORTS, message(1, 2))
             await settle()
             assert [one.after(0), one.after(1), one.after(2)] == [report(1), report(2), None]
             assert two.after(0) == report(1)
@@ -45,7 +49,7 @@ async def test_a_subscriber_that_takes_nothing_keeps_its_head_alone() -> None:
         with news.reports_of(ONE) as slow, news.reports_of(ONE) as quick:
             last = 0
             for first in range(1, 2 * REPORTS_KEPT, 64):
-                await bus.publish(Channel.REPORTS, encode(batch(first, first + 63)))
+                await bus.publish(Channel.REPORTS, message(first, first + 63))
                 await settle()
                 assert len(slow._reports) <= REPORTS_KEPT
                 while (taken := quick.after(last)) is not None:

@@ -9,8 +9,8 @@ import aio_pika
 import pytest
 from aio_pika.abc import AbstractIncomingMessage
 
-from events.codec import ReportBatch, decode, encode
-from tests.events.fakes import ONE, OTHER
+from events.codec import ReportBatch, Reports, decode, encode
+from tests.events.fakes import ONE, OTHER, batch
 from tests.events.gateway import Process, World, following, pair, running
 from tests.events.services import RabbitNode, ScratchTopology, channel_at, free_port, until
 from trading.execution import Report
@@ -42,14 +42,18 @@ class Outsider:
         self.gaps = 0
 
     async def take(self, message: AbstractIncomingMessage) -> None:
-        batch = decode(message.body)
-        assert isinstance(batch, ReportBatch)
-        last = self.last[batch.account_id]
-        self.heard.append((batch.account_id, batch.reports[0].seq))
-        if batch.reports[0].seq > last + 1:
+        news = decode(message.body)
+        assert isinstance(news, Reports)
+        for each in news.batches:
+            self._take(each)
+
+    def _take(self, theirs: ReportBatch) -> None:
+        last = self.last[theirs.account_id]
+        self.heard.append((theirs.account_id, theirs.reports[0].seq))
+        if theirs.reports[0].seq > last + 1:
             self.gaps += 1
         else:
-            self.last[batch.account_id] = max(last, batch.last_seq)
+            self.last[theirs.account_id] = max(last, theirs.last_seq)
 
 
 async def consumed(world: World, *lasts: int) -> Outsider:
@@ -163,12 +167,12 @@ async def test_a_deleted_queue_is_declared_again(world: World, node: RabbitNode)
         assert relaying.bus.is_up
 
 
-def pieces(log: Sequence[Report], chance: random.Random) -> Iterator[ReportBatch]:
+def pieces(log: Sequence[Report], chance: random.Random) -> Iterator[Reports]:
     """Cut a log into batches."""
     first = 0
     while first < len(log):
         last = first + chance.randint(1, 5)
-        yield ReportBatch(ONE, tuple(log[first:last]))
+        yield batch(*log[first:last])
         first = last
 
 

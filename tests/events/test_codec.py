@@ -8,8 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from events.codec import Message, QuoteFrame, ReportBatch, StateChanges, Unreadable, decode, encode
-from tests.events.fakes import AAPL, ONE, change, quote, report
+from events.codec import (
+    Message,
+    QuoteFrame,
+    ReportBatch,
+    Reports,
+    StateChanges,
+    Unreadable,
+    decode,
+    encode,
+)
+from tests.events.fakes import AAPL, ONE, OTHER, batch, change, quote, report
 from trading.account import TradingState
 from trading.control import TradingStateChange
 from trading.execution import ExecType, ExecutionReport, OrderCancelReject, Origin, Report
@@ -67,7 +76,7 @@ def batches(draw: st.DrawFn) -> Message:
         else:
             each = draw(members(OrderCancelReject))
             reports.append(made(OrderCancelReject, each, account_id=ONE, seq=seq))
-    return ReportBatch(ONE, tuple(reports))
+    return batch(*reports)
 
 
 FRAMES = st.lists(members(Quote), max_size=3).map(
@@ -85,9 +94,11 @@ def test_what_is_written_is_read_back_equal(message: Message) -> None:
 
 
 def test_the_form_is_the_documented_one() -> None:
-    written = orjson.loads(encode(ReportBatch(ONE, (report(7),))))
-    assert (written["v"], written["kind"], written["account_id"]) == (1, "reports", "one")
-    (item,) = written["reports"]
+    written = orjson.loads(encode(batch(report(7))))
+    assert (written["v"], written["kind"]) == (2, "reports")
+    (theirs,) = written["batches"]
+    assert theirs["account_id"] == "one"
+    (item,) = theirs["reports"]
     assert item["type"] == "ExecutionReport"
     assert (item["seq"], item["price"], item["side"]) == (7, "189.5", "BUY")
     assert item["avg_px"] is None
@@ -119,8 +130,8 @@ def test_an_unknown_member_is_ignored() -> None:
     ],
 )
 def test_a_spoiled_report_is_refused_by_its_member(spoiled: dict[str, object], words: str) -> None:
-    written = orjson.loads(encode(ReportBatch(ONE, (report(7),))))
-    written["reports"][0] |= spoiled
+    written = orjson.loads(encode(batch(report(7))))
+    written["batches"][0]["reports"][0] |= spoiled
     with pytest.raises(Unreadable, match=words):
         decode(orjson.dumps(written))
 
@@ -138,20 +149,31 @@ def test_a_missing_member_is_named() -> None:
         ("{", "not JSON"),
         ("[]", "the message is not an object"),
         ("{}", "v is None"),
-        ('{"v":2}', "v is 2, and this reader knows 1"),
+        ('{"v":1}', "v is 1, and this reader knows 2"),
         (
-            '{"v":1,"kind":"weather"}',
+            '{"v":2,"kind":"weather"}',
             "kind is 'weather', which is none of reports, quotes, states, rings",
         ),
-        ('{"v":1,"kind":"quotes","quotes":{}}', "quotes is not a list"),
-        ('{"v":1,"kind":"quotes","quotes":[1]}', r"quotes\[0\] is not an object"),
-        ('{"v":1,"kind":"reports","reports":[]}', "account_id is not a string"),
-        ('{"v":1,"kind":"reports","account_id":"one","reports":[]}', "reports is empty"),
+        ('{"v":2,"kind":"quotes","quotes":{}}', "quotes is not a list"),
+        ('{"v":2,"kind":"quotes","quotes":[1]}', r"quotes\[0\] is not an object"),
+        ('{"v":2,"kind":"reports"}', "batches is not a list"),
+        ('{"v":2,"kind":"reports","batches":[{}]}', r"batches\[0\].account_id is not a string"),
+        (
+            '{"v":2,"kind":"reports","batches":[{"account_id":"one","reports":[]}]}',
+            r"batches\[0\].reports is empty",
+        ),
     ],
 )
 def test_what_is_not_ours_is_refused(data: str, words: str) -> None:
     with pytest.raises(Unreadable, match=words):
         decode(data)
+
+
+def test_what_nobody_wants_is_left_unread() -> None:
+    written = Reports((ReportBatch(ONE, (report(7),)), ReportBatch(OTHER, (report(2, OTHER),))))
+
+    assert decode(encode(written)) == written
+    assert decode(encode(written), {OTHER}.__contains__) == Reports(written.batches[1:])
 
 
 def test_a_batch_has_no_gap() -> None:

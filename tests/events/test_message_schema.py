@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
-from events.codec import VERSION, Channel, Message, ReportBatch, Ring, Unreadable, decode, encode
-from tests.events.fakes import ONE, report
+from events.codec import VERSION, Channel, Message, Ring, Unreadable, decode, encode
+from tests.events.fakes import batch, report
 from tests.events.test_codec import CHANGES, ENUMS, FRAMES, batches
 from tests.tidy.rules import ROOT
 from trading.control import TradingStateChange
@@ -27,7 +27,7 @@ VALIDATOR = Draft202012Validator(SCHEMA)
 RINGS = st.builds(
     Ring, st.lists(st.text(), max_size=3).map(tuple), st.lists(st.text(), max_size=3).map(tuple)
 )
-SAMPLE = orjson.loads(encode(ReportBatch(ONE, (report(7),))))
+SAMPLE = orjson.loads(encode(batch(report(7))))
 
 
 def test_it_is_a_schema() -> None:
@@ -65,26 +65,36 @@ def spoiled() -> Iterator[dict[str, Any]]:
     """Spoil a message in each of its members."""
     for name in SAMPLE:
         yield {key: value for key, value in SAMPLE.items() if key != name}
-    (item,) = SAMPLE["reports"]
+    (theirs,) = SAMPLE["batches"]
+    for name in theirs:
+        yield SAMPLE | {"batches": [{key: value for key, value in theirs.items() if key != name}]}
+    (item,) = theirs["reports"]
     for name in item:
-        yield SAMPLE | {"reports": [{key: value for key, value in item.items() if key != name}]}
-        yield SAMPLE | {"reports": [item | {name: 1.5}]}
-        yield SAMPLE | {"reports": [item | {name: {}}]}
-    yield SAMPLE | {"reports": []}
-    yield SAMPLE | {"reports": [item | {"price": "1e3"}]}
-    yield SAMPLE | {"reports": [item | {"seq": 2**63}]}
+        yield with_reports({key: value for key, value in item.items() if key != name})
+        yield with_reports(item | {name: 1.5})
+        yield with_reports(item | {name: {}})
+    yield SAMPLE | {"batches": []}
+    yield with_reports()
+    yield with_reports(item | {"price": "1e3"})
+    yield with_reports(item | {"seq": 2**63})
     yield SAMPLE | {"v": VERSION + 1}
+
+
+def with_reports(*reports: dict[str, Any]) -> dict[str, Any]:
+    batch = {"account_id": "one", "reports": reports}
+    return {**SAMPLE, "batches": [batch]}
 
 
 @pytest.mark.parametrize("message", list(spoiled()))
 def test_what_breaks_it_is_refused_by_the_codec_too(message: dict[str, Any]) -> None:
-    assert not VALIDATOR.is_valid(message)
+    assert not VALIDATOR.is_valid(json.loads(orjson.dumps(message)))
     with pytest.raises(Unreadable):
         decode(orjson.dumps(message))
 
 
 def test_a_later_member_keeps_it() -> None:
-    VALIDATOR.validate(SAMPLE | {"later": 1, "reports": [SAMPLE["reports"][0] | {"later": {}}]})
+    (item,) = SAMPLE["batches"][0]["reports"]
+    VALIDATOR.validate(json.loads(orjson.dumps(with_reports(item | {"later": {}}) | {"later": 1})))
 
 
 def test_the_examples_of_the_page_keep_it() -> None:

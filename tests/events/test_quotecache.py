@@ -67,7 +67,7 @@ async def test_it_outlasts_a_long_weekend_and_no_more(redis: Redis) -> None:
     async with cache_at(REDIS) as cache:
         cache.keep([quote(AAPL, "1")])
         await kept(cache, AAPL, count=1)
-        assert 0 < await redis.ttl("drawbridge:sim:v1:quote:AAPL@XNAS") <= LASTS_S
+        assert 0 < await redis.ttl("drawbridge:sim:v2:quote:AAPL@XNAS") <= LASTS_S
 
 
 async def test_many_symbols_take_several_calls(redis: Redis) -> None:
@@ -91,7 +91,7 @@ async def test_environments_do_not_meet(redis: Redis) -> None:
 
 @pytest.mark.parametrize("garbage", [b"", b"{", b'{"v":1,"kind":"states","changes":[]}', b"\xff"])
 async def test_what_cannot_be_read_is_passed_over(redis: Redis, garbage: bytes) -> None:
-    await redis.set("drawbridge:sim:v1:quote:AAPL@XNAS", garbage)
+    await redis.set("drawbridge:sim:v2:quote:AAPL@XNAS", garbage)
     async with cache_at(REDIS) as cache:
         cache.keep([quote(MSFT, "1")])
         assert await kept(cache, AAPL, MSFT, count=1) == ["1"]

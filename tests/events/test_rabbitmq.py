@@ -10,10 +10,10 @@ import pytest
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 from aio_pika.exceptions import ChannelNotFoundEntity, ChannelPreconditionFailed
 
-from events.codec import Channel, QuoteFrame, ReportBatch, Ring, StateChanges, decode, encode
+from events.codec import Channel, QuoteFrame, Ring, StateChanges, decode, encode
 from events.relay import BusUnavailable
 from events.topology import DELIVERIES_MAX, Topology
-from tests.events.fakes import AAPL, MSFT, ONE, change, quote
+from tests.events.fakes import AAPL, MSFT, ONE, batch, change, quote
 from tests.events.gateway import Process, World, following, pair, running
 from tests.events.services import AMQP, ScratchTopology, channel_at, found, swept, until
 from trading.ports import Environment
@@ -131,7 +131,7 @@ async def test_outside_hears_of_reports_and_states_alone(
         one.commit(2)
         halted, reports = await taken(channel, world.topology.outside, 2)
     assert decode(halted.body) == StateChanges((change(1),))
-    assert decode(reports.body) == ReportBatch(ONE, tuple(world.store.log[ONE]))
+    assert decode(reports.body) == batch(*world.store.log[ONE])
     assert (reports.routing_key, reports.type) == ("reports", "reports")
     assert reports.content_type == "application/json"
     assert reports.delivery_mode == aio_pika.DeliveryMode.PERSISTENT
@@ -152,16 +152,16 @@ async def test_what_is_refused_again_and_again_is_laid_aside(
 
         await queue.consume(refuse)
         (dead,) = await taken(channel, world.topology.dead, 1)
-    assert decode(dead.body) == ReportBatch(ONE, tuple(world.store.log[ONE]))
+    assert decode(dead.body) == batch(*world.store.log[ONE])
     assert refused == DELIVERIES_MAX + 1
 
 
 def test_names_bear_environment_and_version() -> None:
     names = {Topology(each).exchange for each in Environment}
     assert names == {
-        "drawbridge.sim.v1.news",
-        "drawbridge.paper.v1.news",
-        "drawbridge.live.v1.news",
+        "drawbridge.sim.v2.news",
+        "drawbridge.paper.v2.news",
+        "drawbridge.live.v2.news",
     }
 
 

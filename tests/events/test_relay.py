@@ -8,10 +8,9 @@ from typing import cast
 from hypothesis import given
 from hypothesis import strategies as st
 
-from events import relay as relay_module
 from events.broadcaster import Handoff
-from events.codec import Channel, ReportBatch, StateChanges, decode
-from events.relay import ROWS_PER_ROUND, BusUnavailable, Relay
+from events.codec import Channel, Reports, StateChanges, decode
+from events.relay import REPORTS_PER_MESSAGE, ROWS_PER_ROUND, BusUnavailable, Relay
 from tests.events.fakes import (
     ONE,
     OTHER,
@@ -41,13 +40,19 @@ class Bench:
 
     def sent(self, account_id: AccountID) -> list[int]:
         """List the sequence numbers published of an account, in the order of publishing."""
-        batches = (decode(message) for channel, message in self.bus.sent)
         return [
             report.seq
-            for batch in batches
-            if isinstance(batch, ReportBatch) and batch.account_id == account_id
+            for message in self.messages
+            for batch in message.batches
+            if batch.account_id == account_id
             for report in batch.reports
         ]
+
+    @property
+    def messages(self) -> list[Reports]:
+        """The messages of reports that were published."""
+        decoded = (decode(message) for _, message in self.bus.sent)
+        return [message for message in decoded if isinstance(message, Reports)]
 
 
 @asynccontextmanager
@@ -61,19 +66,20 @@ async def running() -> AsyncIterator[Bench]:
         await asyncio.gather(task, return_exceptions=True)
 
 
-async def test_a_ring_publishes_one_message_per_commit_and_account() -> None:
+async def test_a_ring_publishes_all_that_has_come_together_as_one_message() -> None:
     async with running() as bench:
         bench.store.commit(2)
         bench.store.commit(1, OTHER)
         bench.store.commit(3)
         bench.relay.ring({ONE, OTHER})
         await settle()
-        assert len(bench.bus.sent) == 3
+        (message,) = bench.messages
+        assert [batch.account_id for batch in message.batches] == [ONE, OTHER]
         assert bench.sent(ONE) == [1, 2, 3, 4, 5]
         assert bench.sent(OTHER) == [1]
         await bench.clock.advance(0.25)
         assert bench.store.rows == []
-        assert len(bench.bus.sent) == 3
+        assert len(bench.bus.sent) == 1
 
 
 async def test_without_a_ring_it_looks_by_itself() -> None:
@@ -93,7 +99,7 @@ async def test_one_ring_drains_what_many_rounds_hold() -> None:
         for _ in range(10):
             await settle()
         assert bench.sent(ONE) == list(range(1, ROWS_PER_ROUND * 2 + 2))
-        assert bench.store.reads.count("reports") == 3
+        assert bench.store.reads.count("reports_at") == len(bench.messages) == 3
 
 
 async def test_rows_are_marked_together() -> None:
@@ -137,13 +143,16 @@ async def test_one_who_is_heard_of_is_published_beside_one_who_is_not() -> None:
         assert bench.sent(OTHER) == [2]
 
 
-async def test_a_large_commit_is_read_in_pages_and_sent_whole() -> None:
+async def test_a_large_commit_is_read_in_pages_and_sent_whole_and_by_itself() -> None:
     async with running() as bench:
-        bench.store.commit(relay_module.REPORTS_PER_READ * 2 + 1)
+        bench.store.commit(1)
+        bench.store.commit(REPORTS_PER_MESSAGE * 2 + 1)
+        bench.store.commit(1)
         bench.relay.ring({ONE})
         await settle()
-        assert len(bench.bus.sent) == 1
-        assert len(bench.sent(ONE)) == relay_module.REPORTS_PER_READ * 2 + 1
+        sizes = [len(batch.reports) for each in bench.messages for batch in each.batches]
+        assert sizes == [1, REPORTS_PER_MESSAGE * 2 + 1, 1]
+        assert bench.store.reads.count("reports_at") == 5
 
 
 async def test_a_bus_that_refuses_is_tried_again_from_the_same_row() -> None:
@@ -160,45 +169,26 @@ async def test_a_bus_that_refuses_is_tried_again_from_the_same_row() -> None:
         assert bench.store.rows == []
 
 
-async def test_accounts_are_published_side_by_side_and_each_in_order() -> None:
-    async with running() as bench:
-        publish, answers = bench.bus.publish, asyncio.Event()
-
-        async def slowly(channel: Channel, message: bytes) -> None:
-            await publish(channel, message)
-            await answers.wait()
-
-        bench.bus.publish = slowly  # type: ignore[method-assign]
-        for account_id in (ONE, ONE, OTHER, OTHER):
-            bench.store.commit(1, account_id)
-        bench.relay.ring({ONE})
-        await settle()
-        assert (bench.sent(ONE), bench.sent(OTHER)) == ([1], [1])
-        answers.set()
-        await settle()
-        assert (bench.sent(ONE), bench.sent(OTHER)) == ([1, 2], [1, 2])
-
-
-async def test_what_follows_a_failure_waits_for_it_and_other_accounts_do_not() -> None:
+async def test_what_follows_a_failure_waits_for_it() -> None:
     async with running() as bench:
         publish, fail = bench.bus.publish, True
 
-        async def refuse_one(channel: Channel, message: bytes) -> None:
-            batch = decode(message)
-            assert isinstance(batch, ReportBatch)
-            if fail and batch.account_id == ONE:
+        async def refuse_the_second(channel: Channel, message: bytes) -> None:
+            if fail and bench.bus.sent:
                 raise BusUnavailable("refused")
             await publish(channel, message)
 
-        bench.bus.publish = refuse_one  # type: ignore[method-assign]
-        for account_id in (ONE, OTHER, ONE, OTHER):
-            bench.store.commit(1, account_id)
+        bench.bus.publish = refuse_the_second  # type: ignore[method-assign]
+        for account_id in (ONE, OTHER, ONE):
+            bench.store.commit(REPORTS_PER_MESSAGE, account_id)
         bench.relay.ring({ONE})
         await bench.clock.advance(1)
-        assert (bench.sent(ONE), bench.sent(OTHER)) == ([], [1, 2])
+        assert len(bench.sent(ONE)) == REPORTS_PER_MESSAGE
+        assert bench.sent(OTHER) == []
         fail = False
         await bench.clock.advance(6)
-        assert (bench.sent(ONE), bench.sent(OTHER)) == ([1, 2], [1, 2])
+        assert bench.sent(ONE) == list(range(1, 2 * REPORTS_PER_MESSAGE + 1))
+        assert bench.sent(OTHER) == list(range(1, REPORTS_PER_MESSAGE + 1))
         assert bench.store.rows == []
 
 

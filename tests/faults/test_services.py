@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from events.codec import ReportBatch, decode
+from events.codec import Reports, decode
 from events.topology import Topology
 from tests.events.services import BOUND_S, channel_at
 from tests.faults import house as houses
@@ -43,9 +43,10 @@ async def taken(amqp: str, head: int) -> list[int]:
         queue = await channel.get_queue(OUTSIDE)
         async with queue.iterator() as messages:
             async for message in messages:
-                batch = decode(message.body.decode())
-                assert isinstance(batch, ReportBatch)
-                heard += [each.seq for each in batch.reports if each.seq not in heard]
+                news = decode(message.body.decode())
+                assert isinstance(news, Reports)
+                seqs = [each.seq for batch in news.batches for each in batch.reports]
+                heard += [seq for seq in seqs if seq not in heard]
                 await message.ack()
                 if len(heard) >= head:
                     break

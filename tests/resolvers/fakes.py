@@ -253,6 +253,9 @@ class FakeReads:
         self.calls: list[str] = []
         self.asked: tuple[OrderFilter, int, OrderID | None] | None = None
 
+    async def reports_at(self, keys: Collection[tuple[AccountID, int]]) -> Sequence[Report]:
+        raise NotImplementedError(keys)
+
     async def accounts(self, ids: Collection[AccountID]) -> Sequence[Account]:
         self.calls.append("accounts")
         return [each for each in self.all_accounts if each.id in ids]

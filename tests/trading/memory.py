@@ -286,6 +286,9 @@ class MemoryStore:
         later = [each for each in mine if each.seq > after_seq]
         return Page(later[:first], has_next=len(later) > first)
 
+    async def reports_at(self, keys: Collection[tuple[AccountID, int]]) -> Sequence[Report]:
+        return [each for each in self.state.reports if (each.account_id, each.seq) in keys]
+
     async def fills_of(
         self, order_ids: Collection[OrderID]
     ) -> Mapping[OrderID, Sequence[ExecutionReport]]:
