@@ -33,23 +33,23 @@ _GONE = (RedisError, OSError, RuntimeError)
 
 
 class QuoteCache:
-    """The cache of one environment. Quotes last four days there, a long weekend.
+    """The cache of one environment and database. Quotes last four days there, a long weekend.
 
     Only `run` and `read` wait for Redis, each call for about a second at most; neither fails
     without it.
     """
 
-    def __init__(self, redis: Redis, environment: Environment, clock: Clock) -> None:
-        """Take the connection."""
+    def __init__(self, redis: Redis, environment: Environment, database: str, clock: Clock) -> None:
+        """Take the connection, and the identity of the database whose quotes these are."""
         self._redis, self._clock = redis, clock
-        self._prefix = f"drawbridge:{environment}:v{VERSION}:quote:"
+        self._prefix = f"drawbridge:{environment}:{database}:v{VERSION}:quote:"
         self._unwritten: dict[InstrumentID, Quote] = {}
         self._is_failing = False
 
     @classmethod
     @asynccontextmanager
     async def opened(
-        cls, url: str, environment: Environment, clock: Clock
+        cls, url: str, environment: Environment, database: str, clock: Clock
     ) -> AsyncIterator[QuoteCache]:
         """Use the Redis at `redis://user:password@host/number`; it is connected to when needed."""
         redis = Redis.from_url(
@@ -63,7 +63,7 @@ class QuoteCache:
             protocol=2,
         )
         async with redis:
-            yield cls(redis, environment, clock)
+            yield cls(redis, environment, database, clock)
 
     def keep(self, quotes: Sequence[Quote]) -> None:
         """Take quotes to be written soon, each in place of the one before. Never waits."""

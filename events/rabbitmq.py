@@ -14,7 +14,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from aio_pika import Connection, DeliveryMode, Message
-from aio_pika.abc import AbstractChannel, AbstractExchange, AbstractIncomingMessage
+from aio_pika.abc import (
+    AbstractChannel,
+    AbstractExchange,
+    AbstractIncomingMessage,
+    HeadersType,
+)
 from aio_pika.connection import make_url
 
 from events.broadcaster import Handoff
@@ -32,29 +37,47 @@ HEARTBEAT_S = 5
 PAUSE_MIN_S, PAUSE_MAX_S = 0.1, 5.0
 PREFETCH = 256
 
+_DATABASE = "database"
+"""The header that names the database of which a message tells."""
+
 _LASTING = frozenset({Channel.REPORTS, Channel.STATES})
 
 
 class RabbitBus:
     """The `Bus` of one process among many. `process` names it, and no two share a name.
 
+    `database` is the identity of the database that they share. What those of another one tell is
+    passed over, for its accounts may have the same ids.
+
     A message goes to this process first and directly, so that its own streams need no RabbitMQ;
     the copy that comes back is passed over.
     """
 
     def __init__(
-        self, *, url: str, topology: Topology, handoff: Handoff, clock: Clock, process: str
+        self,
+        *,
+        url: str,
+        topology: Topology,
+        handoff: Handoff,
+        clock: Clock,
+        process: str,
+        database: str,
     ) -> None:
         """Take the address, `amqp://user:password@host/vhost`; nothing is opened before `run`."""
         self._handoff = handoff
-        self._publisher = _Publisher(url, topology, process)
-        self._listener = _Listener(url, topology, process, handoff)
+        self._publisher = _Publisher(url, topology, process, database)
+        self._listener = _Listener(url, topology, process, database, handoff)
         self._clock = clock
 
     @property
     def is_up(self) -> bool:
         """Whether messages are both sent and heard."""
         return self._publisher.is_up and self._listener.is_up
+
+    @property
+    def foreign(self) -> int:
+        """How many messages of other databases were passed over."""
+        return self._listener.foreign
 
     async def run(self) -> None:
         """Keep both connections until canceled."""
@@ -145,8 +168,9 @@ async def _line(url: str, name: str, *, confirms: bool) -> AsyncIterator[_Line]:
 class _Publisher:
     """Sends messages, each confirmed."""
 
-    def __init__(self, url: str, topology: Topology, process: str) -> None:
+    def __init__(self, url: str, topology: Topology, process: str, database: str) -> None:
         self._url, self._topology, self._process = url, topology, process
+        self._headers: HeadersType = {_DATABASE: database}
         self._open: tuple[_Line, AbstractExchange] | None = None
 
     @property
@@ -202,6 +226,7 @@ class _Publisher:
             content_type="application/json",
             type=channel,
             app_id=self._process,
+            headers=self._headers,
             delivery_mode=DeliveryMode.PERSISTENT if lasting else DeliveryMode.NOT_PERSISTENT,
         )
 
@@ -209,10 +234,13 @@ class _Publisher:
 class _Listener:
     """Hears what all processes publish, and hands it over in order, a bounded number at a time."""
 
-    def __init__(self, url: str, topology: Topology, process: str, handoff: Handoff) -> None:
+    def __init__(
+        self, url: str, topology: Topology, process: str, database: str, handoff: Handoff
+    ) -> None:
         self._url, self._topology, self._process = url, topology, process
-        self._handoff = handoff
+        self._database, self._handoff = database, handoff
         self._lines = 0
+        self.foreign = 0
         self.is_up = False
 
     async def serve(self, up: Callable[[], None]) -> None:
@@ -232,6 +260,8 @@ class _Listener:
                     tasks.create_task(self._hand_over(held))
             finally:
                 self.is_up = False
+                if self.foreign:
+                    logger.info("RabbitMQ: %d messages of other databases so far", self.foreign)
 
     async def _consume(
         self, line: _Line, name: str, held: asyncio.Queue[AbstractIncomingMessage]
@@ -246,10 +276,23 @@ class _Listener:
     async def _hand_over(self, held: asyncio.Queue[AbstractIncomingMessage]) -> None:
         while True:
             message = await held.get()
-            if message.app_id != self._process:
+            # The release before says nothing of its database.
+            if message.headers.get(_DATABASE, self._database) != self._database:
+                self._pass_over(message)
+            elif message.app_id != self._process:
                 await self._take(message)
             if held.empty():
                 await message.ack(multiple=True)
+
+    def _pass_over(self, message: AbstractIncomingMessage) -> None:
+        """Count what is not for us, and say so once: there may be very much of it."""
+        self.foreign += 1
+        if self.foreign == 1:
+            logger.warning(
+                "RabbitMQ: messages of another database, %s, are passed over: give each deployment"
+                " a vhost of its own",
+                message.headers[_DATABASE],
+            )
 
     async def _take(self, message: AbstractIncomingMessage) -> None:
         try:

@@ -103,12 +103,13 @@ async def running(settings: Settings) -> AsyncIterator[Gateway]:
         catalogue = Catalogue(source.instruments if source else ())
         store = await shared_store(settings, elsewhere.database, catalogue, clock)
         stack.push_async_callback(store.close)
+        database = await store.identity()
         settings.data.mkdir(parents=True, exist_ok=True)
         cache = await stack.enter_async_context(
-            QuoteCache.opened(elsewhere.redis, settings.environment, clock)
+            QuoteCache.opened(elsewhere.redis, settings.environment, database, clock)
         )
         background = await stack.enter_async_context(Background.opened())
-        events = _events(settings, elsewhere, store, cache, clock, process)
+        events = _events(settings, elsewhere, store, cache, clock, process, database)
         background.start(*events.works(), cache.run())
         market: MarketClock = source.clock if source else _HeardTime(events.news, clock)
         journal = FileEmergencyJournal(settings.data, process)
@@ -201,6 +202,7 @@ def _events(
     cache: QuoteCache,
     clock: SystemClock,
     process: str,
+    database: str,
 ) -> _Events:
     handoff = Handoff()
     bus = RabbitBus(
@@ -209,6 +211,7 @@ def _events(
         handoff=handoff,
         clock=clock,
         process=process,
+        database=database,
     )
     shards = Shards(leases=store.leases, clock=clock, process=process)
     outbox = LeasedOutbox(store.outbox, shards)

@@ -34,6 +34,12 @@ _MIGRATION_PAUSE_S = 0.5
 _STARTING = 0x6472617762726964
 """The advisory lock of a process that starts: the first eight letters of Drawbridge."""
 
+# 122 random bits by either.
+_DRAWN = {
+    "postgresql": sa.cast(sa.func.gen_random_uuid(), sa.Text),
+    "sqlite": sa.func.lower(sa.func.hex(sa.func.randomblob(16))),
+}
+
 # A server without one of these may acknowledge a commit and lose it.
 _DURABLE = ("fsync", "full_page_writes", "synchronous_commit")
 
@@ -169,7 +175,15 @@ def _enter(
         _see_that_it_is_ours(connection, place, revision, stamp["environment"])
     upgrade(connection)
     connection.insert_missing(tables.gateway, [{"id": 1} | stamp])
+    _identify(connection)
     connection.put(tables.instruments, [INSTRUMENTS.values(each) for each in instruments])
+
+
+def _identify(connection: BareConnection) -> None:
+    """Have the database draw a random identity, once in its life."""
+    drawn = _DRAWN[connection.bare.dialect.name]
+    without = tables.gateway.c.identity.is_(None)
+    connection.run(tables.gateway.update().where(without).values(identity=drawn), {})
 
 
 def _see_that_it_is_ours(

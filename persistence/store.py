@@ -73,6 +73,7 @@ _OPEN_ORDERS = (
     )
     .order_by(tables.orders.c.created_at, tables.orders.c.id)
 )
+_IDENTITY = sa.select(tables.gateway.c.identity)
 _CURSOR = sa.select(tables.stream_cursors.c.position).where(
     tables.stream_cursors.c.broker == sa.bindparam("broker")
 )
@@ -136,6 +137,12 @@ class SqlStore:
         database = self._database.urgent if urgent else self._database
         async with database.transaction() as steps:
             yield SqlTransaction(steps, self.catalogue)
+
+    async def identity(self) -> str:
+        """Return the random name of this database, which a copy of it keeps."""
+        [row] = await self._database.read(Connection.rows, _IDENTITY)
+        name: str = row.identity
+        return name
 
     async def fence(self, accounts: Collection[AccountID], epoch: int) -> None:
         """Lock accounts and raise their fence to an epoch: earlier owners write there no more."""

@@ -16,6 +16,7 @@ gateway = sa.Table(
     column("environment", OneOf(Environment)),
     column("created_at", INSTANT),
     column("version", TEXT),
+    optional("identity", TEXT),
     sa.CheckConstraint("id = 1", name="one_row"),
 )
 

@@ -31,10 +31,12 @@ class World:
     topology: Topology
     store: FakeStore
     leases: FakeLeases
+    database: str
 
     @classmethod
-    def of(cls, url: str, topology: Topology) -> World:
-        return cls(url=url, topology=topology, store=FakeStore(), leases=FakeLeases(SystemClock()))
+    def of(cls, url: str, topology: Topology, database: str = "ours") -> World:
+        leases = FakeLeases(SystemClock())
+        return cls(url=url, topology=topology, store=FakeStore(), leases=leases, database=database)
 
 
 class Process:
@@ -45,7 +47,12 @@ class Process:
         reads = cast("Reads", world.store)
         self.store = world.store
         self.bus = RabbitBus(
-            url=world.url, topology=world.topology, handoff=self.handoff, clock=clock, process=name
+            url=world.url,
+            topology=world.topology,
+            handoff=self.handoff,
+            clock=clock,
+            process=name,
+            database=world.database,
         )
         self.shards = Shards(leases=world.leases, clock=clock, process=name)
         relay = Relay(

@@ -28,9 +28,9 @@ async def redis() -> AsyncIterator[Redis]:
 
 
 @asynccontextmanager
-async def cache_at(url: str) -> AsyncIterator[QuoteCache]:
+async def cache_at(url: str, database: str = "one") -> AsyncIterator[QuoteCache]:
     """Open a cache that writes."""
-    async with QuoteCache.opened(url, Environment.SIM, SystemClock()) as cache:
+    async with QuoteCache.opened(url, Environment.SIM, database, SystemClock()) as cache:
         task = asyncio.create_task(cache.run())
         try:
             yield cache
@@ -67,7 +67,7 @@ async def test_it_outlasts_a_long_weekend_and_no_more(redis: Redis) -> None:
     async with cache_at(REDIS) as cache:
         cache.keep([quote(AAPL, "1")])
         await kept(cache, AAPL, count=1)
-        assert 0 < await redis.ttl("drawbridge:sim:v2:quote:AAPL@XNAS") <= LASTS_S
+        assert 0 < await redis.ttl("drawbridge:sim:one:v2:quote:AAPL@XNAS") <= LASTS_S
 
 
 async def test_many_symbols_take_several_calls(redis: Redis) -> None:
@@ -82,16 +82,27 @@ async def test_environments_do_not_meet(redis: Redis) -> None:
     del redis
     async with (
         cache_at(REDIS) as cache,
-        QuoteCache.opened(REDIS, Environment.PAPER, SystemClock()) as other,
+        QuoteCache.opened(REDIS, Environment.PAPER, "one", SystemClock()) as other,
     ):
         cache.keep([quote(AAPL, "1")])
         await kept(cache, AAPL, count=1)
         assert await other.read([AAPL]) == []
 
 
-@pytest.mark.parametrize("garbage", [b"", b"{", b'{"v":1,"kind":"states","changes":[]}', b"\xff"])
+@pytest.mark.usefixtures("redis")
+async def test_databases_do_not_meet() -> None:
+    async with cache_at(REDIS) as cache, cache_at(REDIS, "another") as other:
+        cache.keep([quote(AAPL, "1")])
+        await kept(cache, AAPL, count=1)
+        assert await other.read([AAPL]) == []
+        other.keep([quote(AAPL, "2")])
+        assert await kept(other, AAPL, count=1) == ["2"]
+        assert await kept(cache, AAPL, count=1) == ["1"]
+
+
+@pytest.mark.parametrize("garbage", [b"", b"{", b'{"v":2,"kind":"states","changes":[]}', b"\xff"])
 async def test_what_cannot_be_read_is_passed_over(redis: Redis, garbage: bytes) -> None:
-    await redis.set("drawbridge:sim:v2:quote:AAPL@XNAS", garbage)
+    await redis.set("drawbridge:sim:one:v2:quote:AAPL@XNAS", garbage)
     async with cache_at(REDIS) as cache:
         cache.keep([quote(MSFT, "1")])
         assert await kept(cache, AAPL, MSFT, count=1) == ["1"]

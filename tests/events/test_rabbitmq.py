@@ -17,6 +17,7 @@ from tests.events.fakes import AAPL, MSFT, ONE, batch, change, quote
 from tests.events.gateway import Process, World, following, pair, running
 from tests.events.services import AMQP, ScratchTopology, channel_at, found, swept, until
 from trading.ports import Environment
+from trading.store import SHARDS
 
 pytestmark = pytest.mark.services
 
@@ -191,6 +192,38 @@ async def test_garbage_is_passed_over(
             await exchange.publish(aio_pika.Message(garbage), key)
         good = encode(QuoteFrame((quote(AAPL, "1"),)))
         await exchange.publish(aio_pika.Message(good), "quotes")
+        await until(lambda: one.news.last(AAPL) == quote(AAPL, "1"))
+
+
+@pytest.mark.usefixtures("unpolled")
+async def test_what_another_database_tells_is_passed_over_and_told_once(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its accounts, symbols and brokers have the same names, for nobody agreed on them."""
+    theirs = World.of(AMQP, world.topology, "theirs")
+    async with running(theirs, "their relay") as stranger, running(world, "our relay") as ours:
+        await until(lambda: len(stranger.shards.held) == len(ours.shards.held) == SHARDS)
+        async with following(stranger) as there, following(ours) as here:
+            stranger.commit(3)
+            await stranger.bus.publish(Channel.QUOTES, encode(QuoteFrame((quote(AAPL, "1"),))))
+            ours.commit(1)
+            await until(lambda: len(there) == 3 and len(here) == 1)
+            await until(lambda: ours.bus.foreign == 2)
+            assert ours.news.last(AAPL) is None
+            ours.commit(1)
+            await until(lambda: len(here) == 2)
+        assert here == world.store.log[ONE]
+    assert caplog.text.count("messages of another database, theirs, are passed over") == 1
+
+
+async def test_what_the_release_before_tells_is_heard(
+    world: World, channel: AbstractChannel
+) -> None:
+    """It does not name its database; in a deploy it runs beside us."""
+    async with running(world, "one") as one:
+        exchange = await channel.get_exchange(world.topology.exchange)
+        frame = encode(QuoteFrame((quote(AAPL, "1"),)))
+        await exchange.publish(aio_pika.Message(frame, app_id="before"), "quotes")
         await until(lambda: one.news.last(AAPL) == quote(AAPL, "1"))
 
 

@@ -167,6 +167,7 @@ async def still_there_and_at_work(store: SqlStore) -> None:
     await save(store, place("1"))
     assert [row.last_seq for row in await store.outbox.pending(9, range(8))] == [1, 2]
     assert await store.leases.acquire("session", "me", 1) == 1
+    assert await store.identity()
 
 
 async def test_a_store_of_the_first_release_is_taken_on_with_all_that_is_in_it(

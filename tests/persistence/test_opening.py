@@ -53,6 +53,17 @@ async def test_what_was_stored_is_there_after_opening_again(tmp_path: Path) -> N
     assert sql(tmp_path, "SELECT created_at FROM gateway") == [(0,)]
 
 
+async def test_a_store_keeps_its_identity_and_shares_it_with_none(tmp_path: Path) -> None:
+    seen = []
+    for name in ("one", "one", "other"):
+        store = await opened(tmp_path / name)
+        seen.append(await store.identity())
+        await store.close()
+
+    assert seen[0] == seen[1] != seen[2]
+    assert len(seen[0]) == 32
+
+
 @pytest.mark.parametrize("kind", ["sqlite"])
 async def test_a_directory_that_is_in_use_is_refused(store: SqlStore, tmp_path: Path) -> None:
     with pytest.raises(StoreRefused, match=r"data is in use by another process: .* --data"):

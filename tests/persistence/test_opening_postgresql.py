@@ -43,6 +43,18 @@ async def test_what_was_stored_is_there_after_opening_again(url: str) -> None:
     assert stamp == [("sim", 7, "0.1.0")]
 
 
+async def test_a_database_keeps_its_identity_and_shares_it_with_none(url: str) -> None:
+    async with servers.scratch_database(servers.found()) as other:
+        seen = []
+        for each in (url, url, other):
+            store = await opened_at(each)
+            seen.append(await store.identity())
+            await store.close()
+
+    assert seen[0] == seen[1] != seen[2]
+    assert len(seen[0]) == 36
+
+
 async def test_a_store_of_another_environment_is_refused_and_unchanged(url: str) -> None:
     await reopened(url)
 
