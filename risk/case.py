@@ -51,6 +51,7 @@ class Case:
         account = books.accounts[order.account_id]
         held = reservation(books.orders.get(order.id), instrument.multiplier)
         position = books.position(order.account_id, order.symbol)
+        quote = books.references.get(order.symbol)
         unset = Limits(account_id=account.id, version=0, values={})
         return cls(
             order=order,
@@ -58,10 +59,11 @@ class Case:
             account=account,
             position=position.reserve(order.side, held, Reservation()),
             limits=books.limits.get(account.id, unset),
-            quote=books.references.get(order.symbol),
+            quote=quote,
             books=books,
             capabilities=capabilities,
-            market_time=market_time,
+            # A process that hears nothing of the market is behind, and its reference price is not.
+            market_time=max(market_time, quote.time) if quote else market_time,
             at=at,
         )
 

@@ -38,6 +38,7 @@ from trading.order import (
     Order,
     OrdType,
     Side,
+    TimeInForce,
 )
 from trading.ports import Withheld
 from trading.reject import OrdRejReason
@@ -51,6 +52,18 @@ def test_what_all_controls_pass_is_approved_with_what_it_reserves() -> None:
     assert cleared.decision.accepted
     assert (cleared.decision.limits_version, cleared.decision.decided_at) == (7, NOW)
     assert [each.name for each in cleared.decision.checks] == list(control.CONTROLS)
+
+
+@pytest.mark.parametrize(("time", "accepted"), [(NOW + NS - 1, True), (NOW + NS, False)])
+def test_a_market_clock_that_stands_still_is_no_older_than_the_reference_price(
+    time: int, *, accepted: bool
+) -> None:
+    """So it is in a process that hears of the market over a bus which is down."""
+    of = books()
+    of.references[AAPL] = quote(received_at=NOW, time=time)
+    until = wanted(time_in_force=TimeInForce.GOOD_TILL_DATE, expire_time=NOW + NS)
+
+    assert clear(of, until).decision.accepted is accepted
 
 
 def test_every_check_is_made_after_a_refusal_too() -> None:
