@@ -15,16 +15,23 @@ from resolvers.root import Schema
 from security.roles import Role
 from serving import graphiql
 from serving.endpoint import Endpoint
+from serving.http import HttpEndpoint
+from serving.operation import Operations
+from trading.ports import Environment
 
 
 def application(gateway: Gateway, settings: Settings) -> Starlette:
     """Build the application of a running gateway."""
-    endpoint = Endpoint(
-        Schema(),
-        authenticate=gateway.authentication.of_header,
-        new_context=gateway.new_context,
-        clock=gateway.clock,
+    schema, authenticate = Schema(), gateway.authentication.of_header
+    http = HttpEndpoint(
+        operations=Operations(schema, new_context=gateway.new_context, ids=gateway.ids),
+        authenticate=authenticate,
+        ids=gateway.ids,
         page_token=lambda request: _page_token(gateway, settings, request),
+        only_persisted_by_get=settings.environment is Environment.LIVE,
+    )
+    sockets = Endpoint(
+        schema, authenticate=authenticate, new_context=gateway.new_context, clock=gateway.clock
     )
     asked = [
         Route("/healthz", _healthz),
@@ -33,8 +40,8 @@ def application(gateway: Gateway, settings: Settings) -> Starlette:
     if settings.role is ProcessRole.SESSION:
         return Starlette(routes=asked)
     served = [
-        Route("/graphql", endpoint, methods=["GET", "POST"]),
-        WebSocketRoute("/graphql", endpoint),
+        Route("/graphql", http),
+        WebSocketRoute("/graphql", sockets),
         graphiql.assets(),
     ]
     return Starlette(routes=[*served, *asked])

@@ -84,6 +84,7 @@ class Gateway:
     issuer: DevelopmentIssuer
     session: Session
     clock: SystemClock
+    ids: TimeOrderedIds
     new_context: Callable[[Principal | None], Context]
     catalogue: Catalogue
     failed: asyncio.Event
@@ -121,6 +122,7 @@ async def assembled(
             issuer=parts.issuer,
             session=session,
             clock=parts.clock,
+            ids=parts.ids,
             catalogue=parts.catalogue,
             new_context=lambda principal: context(principal=principal),
             failed=failed,

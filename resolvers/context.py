@@ -89,17 +89,10 @@ class Context:
     catalogue: Catalogue
     gateway: Gateway
     ids: IdSource
-    accounts: DataLoader[AccountID, Account] = field(init=False)
-    positions: DataLoader[AccountID, Sequence[Position]] = field(init=False)
-    orders: DataLoader[OrderID, Order] = field(init=False)
-    fills: DataLoader[OrderID, Sequence[ExecutionReport]] = field(init=False)
-
-    def __post_init__(self) -> None:
-        """Make the loaders."""
-        self.accounts = DataLoader(self._accounts, cache=False)
-        self.positions = DataLoader(self._positions, cache=False)
-        self.orders = DataLoader(self._orders, cache=False)
-        self.fills = DataLoader(self._fills, cache=False)
+    _accounts: DataLoader[AccountID, Account] | None = field(default=None, init=False)
+    _positions: DataLoader[AccountID, Sequence[Position]] | None = field(default=None, init=False)
+    _orders: DataLoader[OrderID, Order] | None = field(default=None, init=False)
+    _fills: DataLoader[OrderID, Sequence[ExecutionReport]] | None = field(default=None, init=False)
 
     @property
     def caller(self) -> Principal:
@@ -108,20 +101,46 @@ class Context:
             raise Unauthenticated("sign in: send `authorization: Bearer <token>`")
         return self.principal
 
-    async def _accounts(self, ids: list[AccountID]) -> Sequence[Account | BaseException]:
+    # A loader is made when it is first asked for: most operations need none.
+
+    @property
+    def accounts(self) -> DataLoader[AccountID, Account]:
+        """Accounts by id."""
+        self._accounts = self._accounts or DataLoader(self._load_accounts, cache=False)
+        return self._accounts
+
+    @property
+    def positions(self) -> DataLoader[AccountID, Sequence[Position]]:
+        """Positions by account."""
+        self._positions = self._positions or DataLoader(self._load_positions, cache=False)
+        return self._positions
+
+    @property
+    def orders(self) -> DataLoader[OrderID, Order]:
+        """Orders by id."""
+        self._orders = self._orders or DataLoader(self._load_orders, cache=False)
+        return self._orders
+
+    @property
+    def fills(self) -> DataLoader[OrderID, Sequence[ExecutionReport]]:
+        """Fills by order."""
+        self._fills = self._fills or DataLoader(self._load_fills, cache=False)
+        return self._fills
+
+    async def _load_accounts(self, ids: list[AccountID]) -> Sequence[Account | BaseException]:
         found = {account.id: account for account in await self.reads.accounts(set(ids))}
         return _each(ids, found)
 
-    async def _positions(self, ids: list[AccountID]) -> Sequence[Sequence[Position]]:
+    async def _load_positions(self, ids: list[AccountID]) -> Sequence[Sequence[Position]]:
         found: dict[AccountID, list[Position]] = {account_id: [] for account_id in ids}
         for position in await self.reads.positions(set(ids)):
             found[position.account_id].append(position)
         return [found[account_id] for account_id in ids]
 
-    async def _orders(self, ids: list[OrderID]) -> Sequence[Order | BaseException]:
+    async def _load_orders(self, ids: list[OrderID]) -> Sequence[Order | BaseException]:
         return _each(ids, await self.reads.orders_by_id(set(ids)))
 
-    async def _fills(self, ids: list[OrderID]) -> Sequence[Sequence[ExecutionReport]]:
+    async def _load_fills(self, ids: list[OrderID]) -> Sequence[Sequence[ExecutionReport]]:
         found = await self.reads.fills_of(set(ids))
         return [found.get(order_id, ()) for order_id in ids]
 

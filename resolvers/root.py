@@ -1,47 +1,37 @@
 """The executable schema: every operation is parsed, validated and admitted before it runs."""
 
-from collections.abc import Iterable, Iterator
-from functools import lru_cache
+from collections.abc import AsyncGenerator, Iterable
+from contextlib import aclosing
 from typing import Any, cast
 
 import strawberry
 from graphql import (
-    ASTValidationRule,
-    DocumentNode,
-    GraphQLError,
     GraphQLInputObjectType,
     GraphQLInterfaceType,
     GraphQLObjectType,
     GraphQLSchema,
+    OperationType,
     Undefined,
-    get_operation_ast,
-    parse,
-    validate,
 )
-from strawberry.extensions import SchemaExtension
 from strawberry.printer import print_schema
 from strawberry.schema.config import StrawberryConfig
-from strawberry.schema.exceptions import CannotGetOperationTypeError
 from strawberry.schema.schema_converter import GraphQLCoreConverter
-from strawberry.types import ExecutionContext
+from strawberry.types.execution import ExecutionResult, PreExecutionError
 
 from resolvers.account import AccountQuery, AccountSubscription
+from resolvers.bounds import Bounds
+from resolvers.context import Context
 from resolvers.control import ControlMutation, ControlSubscription
-from resolvers.errors import publish
+from resolvers.document import Documents
 from resolvers.execution import ExecutionQuery, ExecutionSubscription
+from resolvers.executor import leaves, mend_attributes
+from resolvers.operation import Prepared, Preparer, Refused
 from resolvers.order import OrderMutation, OrderQuery
-from resolvers.policy import Needs, needs, refusals
 from resolvers.quote import QuoteQuery, QuoteSubscription
 from resolvers.viewer import ViewerQuery
 from schema.definition import policies
 from schema.execution import ExecutionReport, OrderCancelReject
 from schema.scalar import SCALARS
-
-type Rules = tuple[type[ASTValidationRule], ...]
-
-TOKENS_MAX = 1_000
-# A document of that many tokens takes less than a megabyte, so this bounds the memory as well.
-DOCUMENTS_MAX = 128
 
 
 @strawberry.type(description="What can be asked.")
@@ -61,90 +51,79 @@ class Subscription(
     pass
 
 
-_UNCLEAR = CannotGetOperationTypeError(None)
-
-
-class Admission(SchemaExtension):
-    """Parses and validates, from a cache, and refuses what the caller may not do."""
-
-    def on_parse(self) -> Iterator[None]:
-        """Take the document from the cache; a syntax error is left to the ordinary parser."""
-        context = self.execution_context
-        context.parse_options = {"max_tokens": TOKENS_MAX}
-        if context.query is not None and context.graphql_document is None:
-            context.graphql_document = _of(context).parsed(context.query)
-        yield
-
-    def on_validate(self) -> Iterator[None]:
-        """Set the errors before the operation is validated anew, so that it is not."""
-        context = self.execution_context
-        if context.graphql_document is not None and not context.pre_execution_errors:
-            principal = getattr(context.context, "principal", None)
-            errors = _of(context).validated(context.graphql_document, context.validation_rules)
-            context.pre_execution_errors = (
-                list(errors)
-                or _ambiguity(context)
-                or refusals(
-                    _of(context).needed(context.graphql_document, context.operation_name), principal
-                )
-            )
-        yield
-
-
-def _ambiguity(context: ExecutionContext) -> list[GraphQLError]:
-    """Refuse to choose among operations: Strawberry would run the first, whatever was meant."""
-    document = context.graphql_document
-    named = context._provided_operation_name is not None  # noqa: SLF001 - it has no public name
-    if document is None or named or get_operation_ast(document) is not None:
-        return []
-    return [GraphQLError("say by operationName which operation to run", original_error=_UNCLEAR)]
-
-
-def _of(context: ExecutionContext) -> "Schema":
-    return cast("Schema", context.schema)
-
-
 class Schema(strawberry.Schema):
-    """The schema that runs. Raises ValueError when it is made with a field without a policy."""
+    """The schema that runs. Raises ValueError when it is made with a field without a policy.
 
-    def __init__(self, **types: Any) -> None:
+    Strawberry declares it; `prepare` and what it returns run it. `execute` and `stream` do the same
+    for callers that know Strawberry's schemas, so that no way leads around a policy.
+    """
+
+    def __init__(self, bounds: Bounds | None = None, **types: Any) -> None:
         """Build it of other root types than ours only in tests."""
         super().__init__(
             **({"query": Query, "mutation": Mutation, "subscription": Subscription} | types),
             types=[ExecutionReport, OrderCancelReject],
-            extensions=[Admission],
             config=StrawberryConfig(scalar_map=SCALARS),
         )
         _mend_inputs(self._schema)
+        mend_attributes(self._schema)
         self.policies = _complete(policies(self._schema))
-        self.parsed = lru_cache(DOCUMENTS_MAX)(_parse)
-        self.validated = lru_cache(DOCUMENTS_MAX)(self._validate)
-        self.needed = lru_cache(DOCUMENTS_MAX)(self._needs)
+        self.documents = Documents(self._schema, self.policies, bounds)
+        self._preparer = Preparer(
+            schema=self._schema, documents=self.documents, leaves=leaves(self._schema)
+        )
+        self.prepare = self._preparer.prepare
 
-    def _validate(self, document: DocumentNode, rules: Rules) -> tuple[GraphQLError, ...]:
-        return tuple(validate(self._schema, document, rules))
+    async def execute(  # type: ignore[override]  # what else Strawberry takes, nobody gives
+        self,
+        query: str,
+        variable_values: dict[str, Any] | None = None,
+        context_value: Context | None = None,
+        operation_name: str | None = None,
+    ) -> ExecutionResult:
+        """Run a query or mutation, and return what is wrong with it as its result."""
+        context = cast("Context", context_value)
+        try:
+            prepared = self._prepared(query, variable_values, context, operation_name)
+            result = await prepared.run(context)
+        except Refused as refused:
+            return ExecutionResult(None, list(refused.errors))
+        return ExecutionResult(result.data, result.errors)
 
-    def _needs(self, document: DocumentNode, operation_name: str | None) -> Needs:
-        operation = get_operation_ast(document, operation_name)
-        if operation is None:
-            raise LookupError(f"the document has no one operation {operation_name}")
-        return needs(self._schema, self.policies, document, operation)
+    async def stream(  # type: ignore[override]  # as above
+        self,
+        query: str,
+        variable_values: dict[str, Any] | None = None,
+        context_value: Context | None = None,
+        operation_name: str | None = None,
+        **_: object,
+    ) -> AsyncGenerator[ExecutionResult]:
+        """Run any operation, and iterate over its results; the last one may be an error."""
+        context = cast("Context", context_value)
+        return self._results(query, variable_values, context, operation_name)
 
-    def process_errors(
-        self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None
-    ) -> None:
-        """Put in place of each error what the client is told; every result passes here once."""
-        if execution_context is None:
-            raise TypeError("errors are published within an operation")
-        document, ids = execution_context.graphql_document, execution_context.context.ids
-        errors[:] = [publish(error, document, ids) for error in errors]
+    async def _results(
+        self, query: str, variables: dict[str, Any] | None, context: Context, name: str | None
+    ) -> AsyncGenerator[ExecutionResult]:
+        try:
+            prepared = self._prepared(query, variables, context, name)
+            if prepared.kind is not OperationType.SUBSCRIPTION:
+                result = await prepared.run(context)
+                yield ExecutionResult(result.data, result.errors)
+                return
+            source = await prepared.subscribe(context)
+        except Refused as refused:
+            yield PreExecutionError(None, list(refused.errors))
+            return
+        async with aclosing(source.results()) as results:
+            async for result in results:
+                yield ExecutionResult(result.data, result.errors)
 
-
-def _parse(query: str) -> DocumentNode | None:
-    try:
-        return parse(query, max_tokens=TOKENS_MAX)
-    except GraphQLError:
-        return None
+    def _prepared(
+        self, query: str, variables: dict[str, Any] | None, context: Context, name: str | None
+    ) -> Prepared:
+        document = self.documents.get(query)
+        return self.prepare(document, name, variables or {}, context.principal, context.ids)
 
 
 def _complete(found: Iterable[tuple[str, str | None]]) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The GraphQL endpoint: queries and mutations over HTTP, subscriptions over WebSocket.
+"""The endpoint's WebSocket side.
 
 It authenticates and carries; what may be asked is decided by the executable schema. The seam for a
 hub that executes a shared subscription once is the `streams` port of the context.
@@ -13,27 +13,20 @@ from datetime import timedelta
 from typing import Any
 
 import orjson
-from cross_web import HTTPException
 from graphql import GraphQLError
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.websockets import WebSocket, WebSocketDisconnect
 from strawberry.asgi import ASGIWebSocketAdapter, GraphQL
-from strawberry.exceptions import MissingQueryError
-from strawberry.http import GraphQLRequestData
 from strawberry.http.exceptions import WebSocketDisconnected
-from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
 from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL
 from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import (
     BaseGraphQLTransportWSHandler,
 )
 from strawberry.subscriptions.protocols.graphql_transport_ws.types import ConnectionInitMessage
-from strawberry.types import ExecutionResult
-from strawberry.types.graphql import OperationType
 
 from resolvers.context import Context
 from resolvers.root import Schema
-from serving import graphiql
 from trading.outcome import Unauthenticated
 from trading.permission import Principal
 from trading.ports import Clock
@@ -119,7 +112,7 @@ class _Handler(BaseGraphQLTransportWSHandler[Context, None]):
 
 
 class Endpoint(GraphQL[Context, None]):
-    """Strawberry's ASGI view with our codec, our authentication and our page."""
+    """Strawberry's ASGI view of sockets with our codec and our authentication."""
 
     websocket_adapter_class = _TextAdapter
     graphql_transport_ws_handler_class = _Handler
@@ -131,12 +124,10 @@ class Endpoint(GraphQL[Context, None]):
         authenticate: Authenticate,
         new_context: NewContext,
         clock: Clock,
-        page_token: Callable[[Request], str | None],
     ) -> None:
-        """Take who authenticates; `page_token` says which token a GraphiQL page is filled with."""
+        """Take who authenticates."""
         super().__init__(
             schema,
-            allow_queries_via_get=False,
             subscription_protocols=[GRAPHQL_TRANSPORT_WS_PROTOCOL],
             connection_init_wait_timeout=_INIT_WAIT,
             max_subscriptions_per_connection=_OPERATIONS_MAX,
@@ -144,74 +135,15 @@ class Endpoint(GraphQL[Context, None]):
         self.authenticate = authenticate
         self.clock = clock
         self._new_context = new_context
-        self._page_token = page_token
-
-    async def run(self, request: Request | WebSocket, *args: Any, **kwargs: Any) -> Any:
-        """Serve a request, or the page to a browser that asks for one."""
-        if isinstance(request, Request) and request.method == "GET":
-            if graphiql.wants_page(request):
-                return graphiql.page(self._page_token(request))
-            return self._answer(405, "METHOD_NOT_ALLOWED", "send a POST", {"Allow": "POST"})
-        try:
-            return await super().run(request, *args, **kwargs)
-        except StoreUnavailable:
-            text = "the store is down: ask again"
-            return self._answer(503, "STORE_UNAVAILABLE", text, {"Retry-After": "1"})
-        except Unauthenticated as refused:
-            challenge = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
-            return self._answer(401, refused.code, str(refused), challenge)
-        except HTTPException as wrong:
-            return self._answer(wrong.status_code, "BAD_REQUEST", wrong.reason, {})
 
     async def get_context(
         self,
-        request: Request | WebSocket,
+        request: Request | WebSocket,  # noqa: ARG002
         response: Response | WebSocket,  # noqa: ARG002
     ) -> Context:
-        """Make the context of an operation, or of a socket that has yet to authenticate."""
-        if isinstance(request, WebSocket):
-            return self._new_context(None)
-        return self._new_context(await self.authenticate(request.headers.get("authorization")))
-
-    async def execute_single(  # type: ignore[override]  # always called by keyword
-        self, *, context: Context, request_data: GraphQLRequestData, **_: Any
-    ) -> ExecutionResult:
-        """Execute a query or mutation; subscriptions have the WebSocket."""
-        try:
-            return await self.schema.execute(
-                request_data.query,
-                variable_values=request_data.variables,
-                context_value=context,
-                operation_name=request_data.operation_name,
-                allowed_operation_types={OperationType.QUERY, OperationType.MUTATION},
-            )
-        except MissingQueryError:
-            raise HTTPException(400, "The body must be a JSON object with a query") from None
-        except CannotGetOperationTypeError as error:
-            raise HTTPException(400, error.as_http_error_reason()) from None
-        except InvalidOperationTypeError:
-            raise HTTPException(400, "Subscriptions are served over a WebSocket") from None
-
-    def encode_json(self, data: object) -> bytes:
-        """Encode a response."""
-        return orjson.dumps(data)
+        """Make the context of a socket that has yet to authenticate."""
+        return self._new_context(None)
 
     def decode_json(self, data: str | bytes) -> object:
-        """Decode a request; orjson takes neither NaN nor nesting without end."""
+        """Decode a message; orjson takes neither NaN nor nesting without end."""
         return orjson.loads(data)
-
-    def parse_json(self, data: str | bytes) -> Any:
-        """Decode a body, which must be an object."""
-        parsed = super().parse_json(data)
-        if not isinstance(parsed, dict):
-            raise HTTPException(400, "The body must be a JSON object with a query")
-        return parsed
-
-    def _answer(self, status: int, code: str, message: str, headers: Mapping[str, str]) -> Response:
-        error = {"message": message, "extensions": {"code": code}}
-        return Response(
-            self.encode_json({"errors": [error]}),
-            status,
-            headers=dict(headers),
-            media_type="application/json",
-        )

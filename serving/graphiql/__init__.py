@@ -14,6 +14,8 @@ from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
+from serving import negotiation
+
 _HERE: Final = Path(__file__).parent
 _PAGE: Final = Template((_HERE / "index.html").read_text(encoding="utf-8"))
 
@@ -30,14 +32,11 @@ _HEADERS: Final = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
-_JSON: Final = ("application/json", "application/graphql-response+json")
 
 
 def wants_page(request: Request) -> bool:
     """Say whether a GET of the endpoint comes from a browser that would rather see a page."""
-    quality = _qualities(request.headers.get("accept", ""))
-    html = quality.get("text/html", 0.0)
-    return html > max(quality.get(media_type, 0.0) for media_type in _JSON)
+    return negotiation.wants_page(request.headers.get("accept", ""))
 
 
 def page(token: str | None) -> Response:
@@ -60,20 +59,3 @@ class _Assets(StaticFiles):
         # Kept by the browser but asked for by ETag, so that an upgrade shows at once.
         response.headers.update({**_HEADERS, "Cache-Control": "no-cache"})
         return response
-
-
-def _qualities(accept: str) -> dict[str, float]:
-    """Read an Accept header as quality by media type; what is no number counts as refused."""
-    qualities = {}
-    for item in accept.split(","):
-        media_type, *parameters = (part.strip().lower() for part in item.split(";"))
-        weights = (p.removeprefix("q=") for p in parameters if p.startswith("q="))
-        qualities[media_type] = _number(next(weights, "1"))
-    return qualities
-
-
-def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        return 0.0

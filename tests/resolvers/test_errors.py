@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from resolvers.root import TOKENS_MAX, Schema
+from resolvers.bounds import Bounds
+from resolvers.root import Schema
 from tests.resolvers.conftest import Ask, Follow
 from tests.resolvers.fakes import World, a_principal
 from trading.store import StoreUnavailable
@@ -139,7 +140,7 @@ async def test_an_explicit_null_for_a_default_is_told(ask: Ask, world: World) ->
     [
         ("{", "GRAPHQL_PARSE_FAILED"),
         ("{ viewer { name } } }", "GRAPHQL_PARSE_FAILED"),
-        ("{ " + "viewer { name } " * TOKENS_MAX + "}", "GRAPHQL_PARSE_FAILED"),
+        ("{ " + "viewer { name } " * Bounds().tokens + "}", "GRAPHQL_PARSE_FAILED"),
         ("{ nothing }", "GRAPHQL_VALIDATION_FAILED"),
         ("{ viewer }", "GRAPHQL_VALIDATION_FAILED"),
         ("{ order { id } }", "GRAPHQL_VALIDATION_FAILED"),
@@ -165,7 +166,7 @@ async def test_a_wrong_document_does_not_break_a_stream(
 
     [result] = [each async for each in stream]
 
-    assert result.errors  # type: ignore[union-attr]
+    assert result.errors
 
 
 async def test_an_operation_that_is_not_there_has_its_code(schema: Schema, world: World) -> None:
@@ -177,7 +178,7 @@ async def test_an_operation_that_is_not_there_has_its_code(schema: Schema, world
 
     [result] = [each async for each in stream]
 
-    assert result.errors[0].extensions == {"code": "OPERATION_RESOLUTION_FAILURE"}  # type: ignore[union-attr,index]
+    assert result.errors[0].extensions == {"code": "OPERATION_RESOLUTION_FAILURE"}  # type: ignore[index]
 
 
 async def test_the_unexpected_is_masked_and_logged_under_one_id(

@@ -5,8 +5,10 @@ from typing import Any, cast
 import pytest
 from graphql import build_client_schema, get_introspection_query
 
+from resolvers.bounds import Bounds
 from resolvers.context import Control, Desk
-from resolvers.root import DOCUMENTS_MAX, Schema
+from resolvers.document import DOCUMENTS_MAX
+from resolvers.root import Schema
 from tests.resolvers.fakes import World, a_principal
 from trading.controller import ControlDesk
 from trading.desk import OrderDesk
@@ -27,8 +29,8 @@ async def test_a_document_is_prepared_once(world: World) -> None:
         await run(schema, world, QUERY)
         await run(schema, world, QUERY, "A")
 
-    for cache in (schema.parsed, schema.validated, schema.needed):
-        assert (cache.cache_info().misses, cache.cache_info().hits) == (1, 5)
+    counts = schema.documents.counts
+    assert (counts.misses, counts.hits, counts.size) == (1, 5, 1)
 
 
 async def test_another_principal_is_asked_anew_of_a_known_document(world: World) -> None:
@@ -39,7 +41,7 @@ async def test_another_principal_is_asked_anew_of_a_known_document(world: World)
     refused = await schema.execute(query, context_value=world.context(a_principal([])))
 
     assert refused.errors is not None
-    assert schema.needed.cache_info().hits == 1
+    assert schema.documents.counts.hits == 1
 
 
 async def test_the_cache_is_bounded(world: World) -> None:
@@ -48,7 +50,7 @@ async def test_the_cache_is_bounded(world: World) -> None:
     for number in range(DOCUMENTS_MAX + 5):
         await run(schema, world, f"{{ a{number}: viewer {{ name }} }}")
 
-    assert schema.parsed.cache_info().currsize == DOCUMENTS_MAX
+    assert schema.documents.counts.size == DOCUMENTS_MAX
 
 
 async def test_a_cached_mistake_is_told_each_time_the_same(schema: Schema, world: World) -> None:
@@ -63,15 +65,15 @@ async def test_a_cached_mistake_is_told_each_time_the_same(schema: Schema, world
 
 
 @pytest.mark.parametrize("depth", [30])
-async def test_a_fragment_bomb_costs_no_more_than_its_length(
-    schema: Schema, world: World, depth: int
-) -> None:
+async def test_a_fragment_bomb_costs_no_more_than_its_length(world: World, depth: int) -> None:
     """Walked at each spread instead of once, these fragments would be two to the power of 30."""
     fragments = " ".join(
         f"fragment F{n} on Query {{ ...F{n + 1} ...F{n + 1} }}" for n in range(depth)
     )
     query = f"{{ ...F0 }} {fragments} fragment F{depth} on Query {{ gateway {{ version }} }}"
 
+    # Wide bounds, so that it is not refused before it is walked.
+    schema = Schema(Bounds(fields=1 << 40, root_fields=1 << 40, cost=1 << 40))
     result = await schema.execute(query, context_value=world.context(a_principal([])))
 
     assert result.errors is not None

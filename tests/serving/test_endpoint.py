@@ -95,7 +95,6 @@ async def serving() -> AsyncIterator[Served]:
         authenticate=authenticate,
         new_context=world.context,
         clock=FakeClock(NOON - HOUR),
-        page_token=lambda _: None,
     )
     config = uvicorn.Config(endpoint, log_config=None, lifespan="off")
     config.load()

@@ -1,0 +1,163 @@
+"""From a request to an operation that may run: the same over HTTP and over a WebSocket.
+
+A request names its document by text or by hash. What is prepared is admitted for its caller, bound
+to its variables, and runs under a deadline; what is refused says so in errors that are published.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+from graphql import ExecutionResult, GraphQLError, OperationType
+
+from resolvers.context import Context
+from resolvers.document import Document
+from resolvers.operation import Fault, Prepared, Refused
+from resolvers.root import Schema
+from trading.outcome import OutcomeUnknown
+from trading.permission import Principal
+from trading.ports import IdSource
+
+__all__ = [
+    "Fault",
+    "Malformed",
+    "Operations",
+    "Prepared",
+    "Refused",
+    "Request",
+    "encode",
+    "encode_refusal",
+]
+
+DEADLINE_S = 30.0
+"""How long a query or mutation may take, in seconds."""
+
+
+class Malformed(Exception):
+    """A request is none: it says which member is wrong."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What a client asks for, by the text of a document or by its hash."""
+
+    query: str | None = None
+    document_id: str | None = None
+    """`sha256:` and the hash in hexadecimal."""
+    operation_name: str | None = None
+    variables: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, parameters: object) -> Request:
+        """Read the parameters of GraphQL over HTTP, or a `subscribe` payload. Raises Malformed."""
+        if not isinstance(parameters, dict):
+            raise Malformed("The request must be a JSON object with a query")
+        request = cls(
+            query=_member(parameters, "query", str, "a string"),
+            document_id=_document_id(parameters),
+            operation_name=_member(parameters, "operationName", str, "a string, or left out"),
+            variables=_member(parameters, "variables", dict, "an object, or left out") or {},
+        )
+        if not request.query and not request.document_id:
+            raise Malformed("The request must be a JSON object with a query, or with a documentId")
+        return request
+
+
+def _member[T](parameters: Mapping[str, Any], name: str, kind: type[T], words: str) -> T | None:
+    value = parameters.get(name)
+    if value is not None and not isinstance(value, kind):
+        raise Malformed(f"The parameter {name} of the operation must be {words}")
+    return value
+
+
+def _document_id(parameters: Mapping[str, Any]) -> str | None:
+    given = _member(parameters, "documentId", str, "a string")
+    extensions = _member(parameters, "extensions", dict, "an object, or left out") or {}
+    apollo = extensions.get("persistedQuery")
+    if given is not None or apollo is None:
+        return given
+    match apollo:
+        case {"version": 1, "sha256Hash": str() as digest}:
+            return f"sha256:{digest}"
+        case _:
+            raise Malformed(
+                "extensions.persistedQuery must have the version 1 and a string sha256Hash"
+            )
+
+
+class Operations:
+    """Prepares and runs what clients ask for."""
+
+    def __init__(
+        self,
+        schema: Schema,
+        *,
+        new_context: Callable[[Principal | None], Context],
+        ids: IdSource,
+        deadline_s: float = DEADLINE_S,
+    ) -> None:
+        """Take the schema that runs, and what makes the context of an operation."""
+        self.schema = schema
+        self.new_context = new_context
+        self._ids = ids
+        self._deadline_s = deadline_s
+        self._late: set[asyncio.Task[ExecutionResult]] = set()
+
+    def prepare(self, request: Request, principal: Principal | None) -> Prepared:
+        """Find, admit and bind an operation. Raises Refused."""
+        document = self._document(request)
+        return self.schema.prepare(
+            document, request.operation_name, request.variables, principal, self._ids
+        )
+
+    def _document(self, request: Request) -> Document:
+        if request.query is None:
+            words = f"no document is registered as {request.document_id}"
+            raise Refused(Fault.NOT_PERSISTED, [_coded(words, "PERSISTED_QUERY_NOT_FOUND")])
+        return self.schema.documents.get(request.query)
+
+    async def run(self, prepared: Prepared, context: Context) -> ExecutionResult:
+        """Run a query or mutation until its deadline; errors are published.
+
+        A mutation that is late goes on: what it has begun must come to its end.
+        """
+        if prepared.kind is OperationType.MUTATION:
+            return await self._mutate(prepared, context)
+        try:
+            async with asyncio.timeout(self._deadline_s):
+                return await prepared.run(context)
+        except TimeoutError:
+            words = f"the query took more than {self._deadline_s:g} seconds: ask for less"
+            return ExecutionResult(None, [_coded(words, "DEADLINE_EXCEEDED")])
+
+    async def _mutate(self, prepared: Prepared, context: Context) -> ExecutionResult:
+        task = asyncio.create_task(prepared.run(context))
+        self._late.add(task)
+        task.add_done_callback(self._late.discard)
+        try:
+            async with asyncio.timeout(self._deadline_s):
+                return await asyncio.shield(task)
+        except TimeoutError:
+            words = f"no outcome within {self._deadline_s:g} seconds: ask again with the same id"
+            return ExecutionResult(None, [_coded(words, OutcomeUnknown.code)])
+
+
+def _coded(words: str, code: str) -> GraphQLError:
+    return GraphQLError(words, extensions={"code": code})
+
+
+def encode(result: ExecutionResult) -> bytes:
+    """Write a result as JSON."""
+    if not result.errors:
+        return orjson.dumps({"data": result.data})
+    errors = [error.formatted for error in result.errors]
+    return orjson.dumps({"errors": errors, "data": result.data})
+
+
+def encode_refusal(refused: Refused) -> bytes:
+    """Write why an operation did not run: without data, since there was none to be had."""
+    return orjson.dumps({"errors": [error.formatted for error in refused.errors]})
