@@ -24,6 +24,10 @@ from graphql.execution.collect_fields import (
     FragmentDetails,
     GroupedFieldSet,
 )
+from graphql.execution.get_variable_signature import (
+    GraphQLVariableSignature,
+    get_variable_signature,
+)
 
 from resolvers import bounds
 from resolvers.bounds import Bounds
@@ -61,6 +65,8 @@ class Operation:
     document: Document
     node: OperationDefinitionNode
     needs: Needs
+    signatures: Sequence[GraphQLVariableSignature]
+    """Its variables."""
     selected: Selected | None
     """Kept from one run to the next; None where a directive may select differently each time."""
 
@@ -173,11 +179,18 @@ class Documents:
                     document=document,
                     node=each,
                     needs=needed,
+                    signatures=self._signatures(each),
                     selected=Selected() if is_steady else None,
                 )
         if len(found) == 1:
             found[None] = next(iter(found.values()))
         return found
+
+    def _signatures(self, node: OperationDefinitionNode) -> Sequence[GraphQLVariableSignature]:
+        found = (
+            get_variable_signature(self._schema, each) for each in node.variable_definitions or ()
+        )
+        return [each for each in found if isinstance(each, GraphQLVariableSignature)]
 
 
 def _has_directives(text: str) -> bool:

@@ -218,11 +218,35 @@ class LeanExecutor(Executor[None]):
         position_context: None,
     ) -> Any:
         """Complete a list: a long one in parts, between which others have their turn."""
-        if isinstance(result, list | tuple) and len(result) > ROWS_AT_ONCE:
-            return self._in_parts(return_type.of_type, field_details_list, info, path, result)
+        if isinstance(result, list | tuple):
+            if len(result) > ROWS_AT_ONCE:
+                return self._in_parts(return_type.of_type, field_details_list, info, path, result)
+            rows = self._plain_rows(return_type.of_type, field_details_list, info, result)
+            if rows is not None:
+                return rows
         return super().complete_list_value(
             return_type, field_details_list, info, path, result, position_context
         )
+
+    def _plain_rows(
+        self,
+        item_type: Any,
+        field_details_list: FieldDetailsList,
+        info: GraphQLResolveInfo[Any],
+        items: Sequence[Any],
+    ) -> list[Any] | None:
+        """Complete items of which only leaves are asked for; None where that is not so simple."""
+        named = get_nullable_type(item_type)
+        if not isinstance(named, GraphQLObjectType):
+            return None
+        row = self._row(named, self.collect_subfields(named, field_details_list).grouped_field_set)
+        is_type_of = named.is_type_of
+        if row is None or is_type_of is None:
+            return None
+        with contextlib.suppress(Exception):  # as above
+            if all(is_type_of(item, info) for item in items):
+                return [{name: leaf(item) for name, leaf in row} for item in items]
+        return None
 
     async def _in_parts(
         self,
@@ -234,10 +258,16 @@ class LeanExecutor(Executor[None]):
     ) -> list[Any]:
         completed: list[Any] = []
         for start in range(0, len(items), ROWS_AT_ONCE):
+            some = items[start : start + ROWS_AT_ONCE]
+            rows = self._plain_rows(item_type, field_details_list, info, some)
+            if rows is not None:
+                completed += rows
+                await asyncio.sleep(0)
+                continue
             part: list[Any] = []
             waiting = []
             try:
-                for index, item in enumerate(items[start : start + ROWS_AT_ONCE]):
+                for index, item in enumerate(some):
                     key = path.add_key(start + index, None)
                     if self.complete_list_item_value(
                         item, part, item_type, field_details_list, info, key, None

@@ -11,7 +11,9 @@ from graphql import ExecutionResult, GraphQLError, GraphQLSchema, OperationType
 from graphql.error import located_error
 from graphql.execution import create_source_event_stream
 from graphql.execution.async_iterables import aclosing
-from graphql.execution.values import VariableValues, get_variable_values
+from graphql.execution.values import VariableValues, VariableValueSource, get_variable_values
+from graphql.pyutils import Undefined
+from graphql.utilities import coerce_input_value
 
 from resolvers.context import Context
 from resolvers.document import ERRORS_MAX, Document, Documents, Operation
@@ -80,7 +82,7 @@ class Preparer:
             raise Refused(Fault.OPERATION, [_unresolved(operation_name)])
         if errors := refusals(operation.needs, principal):
             raise _refused(Fault.FORBIDDEN, errors, document, ids)
-        bound = get_variable_values(
+        bound = _bound(operation, variables) or get_variable_values(
             self.schema,
             operation.node.variable_definitions or (),
             cast("dict[str, Any]", variables),
@@ -185,6 +187,22 @@ def published(
         more = f"and {len(errors) - ERRORS_MAX} more errors that are not shown"
         told.append(GraphQLError(more, extensions={"code": "TOO_MANY_ERRORS"}))
     return told
+
+
+def _bound(operation: Operation, variables: Mapping[str, Any]) -> VariableValues | None:
+    """Bind variables that are all given and right; the others are left to graphql-core."""
+    bound = VariableValues({}, {})
+    try:
+        for each in operation.signatures:
+            value = variables.get(each.name, Undefined)
+            coerced = Undefined if value is Undefined else coerce_input_value(value, each.type)
+            if coerced is Undefined:
+                return None
+            bound.sources[each.name] = VariableValueSource(each, value)
+            bound.coerced[each.name] = coerced
+    except RecursionError:
+        return None
+    return bound
 
 
 def _refused(

@@ -25,6 +25,7 @@ from resolvers.control import ControlMutation, ControlSubscription
 from resolvers.document import Documents
 from resolvers.execution import ExecutionQuery, ExecutionSubscription
 from resolvers.executor import leaves, mend_attributes
+from resolvers.inputs import prepare_inputs
 from resolvers.operation import Prepared, Preparer, Refused
 from resolvers.order import OrderMutation, OrderQuery
 from resolvers.quote import QuoteQuery, QuoteSubscription
@@ -67,6 +68,7 @@ class Schema(strawberry.Schema):
         )
         _mend_inputs(self._schema)
         mend_attributes(self._schema)
+        prepare_inputs(self._schema, self.config)
         self.policies = _complete(policies(self._schema))
         self.documents = Documents(self._schema, self.policies, bounds)
         self._preparer = Preparer(

@@ -105,7 +105,7 @@ class Operations:
         self.new_context = new_context
         self._ids = ids
         self._deadline_s = deadline_s
-        self._late: set[asyncio.Task[ExecutionResult]] = set()
+        self._running: set[asyncio.Task[ExecutionResult]] = set()
 
     def prepare(self, request: Request, principal: Principal | None) -> Prepared:
         """Find, admit and bind an operation. Raises Refused."""
@@ -135,15 +135,19 @@ class Operations:
             return ExecutionResult(None, [_coded(words, "DEADLINE_EXCEEDED")])
 
     async def _mutate(self, prepared: Prepared, context: Context) -> ExecutionResult:
-        task = asyncio.create_task(prepared.run(context))
-        self._late.add(task)
-        task.add_done_callback(self._late.discard)
-        try:
-            async with asyncio.timeout(self._deadline_s):
-                return await asyncio.shield(task)
-        except TimeoutError:
-            words = f"no outcome within {self._deadline_s:g} seconds: ask again with the same id"
-            return ExecutionResult(None, [_coded(words, OutcomeUnknown.code)])
+        # Begun here and now: most of it needs no other turn of the loop.
+        task = asyncio.Task(
+            prepared.run(context), loop=asyncio.get_running_loop(), eager_start=True
+        )
+        if task.done():
+            return task.result()
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        await asyncio.wait((task,), timeout=self._deadline_s)
+        if task.done():
+            return task.result()
+        words = f"no outcome within {self._deadline_s:g} seconds: ask again with the same id"
+        return ExecutionResult(None, [_coded(words, OutcomeUnknown.code)])
 
 
 def _coded(words: str, code: str) -> GraphQLError:
