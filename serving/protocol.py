@@ -1,0 +1,139 @@
+"""uvicorn's WebSocket protocol, with the way to its transport that ASGI does not give.
+
+ASGI can neither write a frame without waiting for the peer, nor close past a peer that has stopped
+reading, nor abort: uvicorn's own close waits for a buffer that such a peer never empties.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+from typing import Any, cast
+
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.http11 import Request
+
+LINE = "drawbridge.line"
+"""The extension of the ASGI scope that holds the socket's `Line`."""
+
+GRACE_S = 2.0
+WRITE_BUFFER_MAX = 32 * 1024
+_SEND_BUFFER = 128 * 1024
+_NOT_SENT_MAX = 16 * 1024
+_INVALID_UTF8 = 1007
+_WENT_AWAY = 1006
+
+
+class SocketProtocol(WebSocketsSansIOProtocol):
+    """A WebSocket whose buffers are small, and whose end takes `GRACE_S` at most.
+
+    It is the `Line` of a mailbox: what has not left yet stays there, where quotes are conflated,
+    rather than in the transport and the kernel.
+    """
+
+    on_writable: Callable[[], None] | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Make the buffers small."""
+        super().connection_made(transport)
+        self.transport.set_write_buffer_limits(high=WRITE_BUFFER_MAX)
+        peer = transport.get_extra_info("socket")
+        if peer is not None and peer.family in {socket.AF_INET, socket.AF_INET6}:
+            peer.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
+            if hasattr(socket, "TCP_NOTSENT_LOWAT"):
+                peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _NOT_SENT_MAX)
+
+    def handle_connect(self, event: Request) -> None:
+        """Put the line into the scope of a handshake that is sound."""
+        super().handle_connect(event)
+        if self.response.status_code == 101:
+            extensions = cast("dict[str, Any]", self.scope["extensions"])
+            extensions[LINE] = self
+
+    # --- the line --------------------------------------------------------------------------------
+
+    @property
+    def is_writable(self) -> bool:
+        """Whether the transport takes more; `on_writable` is called when it does again."""
+        return self.writable.is_set()
+
+    def write(self, frame: bytes) -> None:
+        """Write a whole frame, at once and past everything that checks it."""
+        if not self.close_sent and not self.transport.is_closing():
+            self.transport.write(frame)
+
+    def end(self, code: int, reason: str) -> None:
+        """Close, whether the peer reads or not, and abort if it does not answer in time."""
+        if self.disconnected or self.close_sent or self.transport.is_closing():
+            return
+        self.stop_keepalive()
+        self.conn.send_close(code, reason)
+        self.queue.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason})
+        self._leave()
+
+    def abort(self) -> None:
+        """Drop the connection with all that it buffers."""
+        if not self.disconnected:
+            self.transport.abort()
+
+    def _leave(self) -> None:
+        """Send the close frame, hear nothing but the peer's, and wait no longer than the grace."""
+        self.transport.write(b"".join(self.conn.data_to_send()))
+        self.close_sent = True
+        if self.read_paused:
+            self.read_paused = False
+            self.transport.resume_reading()
+        self.close_timer = self.loop.call_later(GRACE_S, self.abort)
+
+    # --- what uvicorn calls ----------------------------------------------------------------------
+
+    def resume_writing(self) -> None:
+        """Go on with what the mailbox holds."""
+        super().resume_writing()
+        if self.on_writable is not None:
+            self.on_writable()
+
+    def keepalive_timeout(self) -> None:
+        """Abort a peer that has not answered a ping: it would not read a close either."""
+        self.pong_timer = None
+        if not self.close_sent:
+            self.abort()
+
+    def data_received(self, data: bytes) -> None:
+        """Take in what comes, but nothing after what could not be understood."""
+        if self.conn.parser_exc is None:
+            super().data_received(data)
+
+    def handle_parser_exception(self) -> None:
+        """Tell the peer what it did wrong, and go on reading, or a reset would overtake that."""
+        if self.close_sent:
+            return
+        closing = self.conn.close_sent
+        code, reason = (closing.code, closing.reason) if closing else (_WENT_AWAY, "")
+        self.stop_keepalive()
+        self.queue.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason})
+        self._leave()
+
+    def send_receive_event_to_app(self) -> None:
+        """Refuse text that is no text; it is the client's mistake, and not logged."""
+        if self.curr_msg_data_type == "text":
+            try:
+                b"".join(self.frames).decode()
+            except UnicodeDecodeError:
+                self.frames = []
+                self.conn.fail(_INVALID_UTF8)
+                self.handle_parser_exception()
+                return
+        super().send_receive_event_to_app()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Wake whoever waits for the line."""
+        super().connection_lost(exc)
+        if self.on_writable is not None:
+            self.on_writable()
+
+    def shutdown(self) -> None:
+        """End with the server, which a peer that does not read cannot hold up."""
+        super().shutdown()
+        self.loop.call_later(GRACE_S, self.abort)
