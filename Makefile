@@ -1,7 +1,7 @@
 # Everything a clone needs: make and Python 3.12 or later. Only `setup`, `lock` and npm use the network.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-browser test-foreign test-crash test-services test-faults bench check \
+.PHONY: help setup run test test-browser test-foreign test-crash test-crowd test-services test-faults bench check \
 	lint types imports sdl-check format sdl lint-deploy lock clean
 
 BIN := .venv/bin
@@ -44,6 +44,9 @@ test-services: setup ## Test against PostgreSQL, RabbitMQ and Redis, where they 
 
 test-crash: setup ## Kill gateways in the middle of their work
 	$(BIN)/pytest -m crash $(ARGS)
+
+test-crowd: setup ## Open hundreds of sockets at once
+	$(BIN)/pytest -m crowd $(ARGS)
 
 test-faults: setup ## Kill gateways and servers that it starts itself; needs PostgreSQL, RabbitMQ and Redis
 	$(BIN)/pytest -m faults $(ARGS)

@@ -14,24 +14,26 @@ from gateway.token import development_token
 from resolvers.root import Schema
 from security.roles import Role
 from serving import graphiql
-from serving.endpoint import Endpoint
 from serving.http import HttpEndpoint
 from serving.operation import Operations
+from serving.socket import House
+from serving.websocket import SocketEndpoint
 from trading.ports import Environment
 
 
 def application(gateway: Gateway, settings: Settings) -> Starlette:
     """Build the application of a running gateway."""
-    schema, authenticate = Schema(), gateway.authentication.of_header
+    authenticate = gateway.authentication.of_header
+    operations = Operations(Schema(), new_context=gateway.new_context, ids=gateway.ids)
     http = HttpEndpoint(
-        operations=Operations(schema, new_context=gateway.new_context, ids=gateway.ids),
+        operations=operations,
         authenticate=authenticate,
         ids=gateway.ids,
         page_token=lambda request: _page_token(gateway, settings, request),
         only_persisted_by_get=settings.environment is Environment.LIVE,
     )
-    sockets = Endpoint(
-        schema, authenticate=authenticate, new_context=gateway.new_context, clock=gateway.clock
+    house = House(
+        operations=operations, authenticate=authenticate, ids=gateway.ids, clock=gateway.clock
     )
     asked = [
         Route("/healthz", _healthz),
@@ -41,7 +43,7 @@ def application(gateway: Gateway, settings: Settings) -> Starlette:
         return Starlette(routes=asked)
     served = [
         Route("/graphql", http),
-        WebSocketRoute("/graphql", sockets),
+        WebSocketRoute("/graphql", SocketEndpoint(house)),
         graphiql.assets(),
     ]
     return Starlette(routes=[*served, *asked])

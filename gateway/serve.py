@@ -22,6 +22,7 @@ from gateway.config import Role as ProcessRole
 from gateway.system import SystemClock
 from gateway.token import development_token
 from security.roles import Role
+from serving.protocol import SocketProtocol
 from trading.instrument import Instrument
 from trading.quantity import plain, use_exact_arithmetic
 
@@ -87,8 +88,9 @@ async def _serve(settings: Settings, listener: socket.socket) -> None:
                 application(gateway, settings),
                 log_config=None,
                 lifespan="off",
-                ws="websockets-sansio",
+                ws=SocketProtocol,
                 ws_max_size=_WS_MESSAGE_MAX,
+                ws_per_message_deflate=False,
                 timeout_graceful_shutdown=_DRAIN_S,
                 server_header=False,
             )

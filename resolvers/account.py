@@ -1,6 +1,7 @@
 """Accounts and positions."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
+from operator import attrgetter
 from typing import Annotated
 
 import strawberry
@@ -8,6 +9,7 @@ import strawberry
 import trading.account
 from resolvers.context import Info
 from resolvers.entitlement import visible
+from resolvers.stream import Stream
 from schema.account import Account, Position, held
 from schema.definition import field, subscription
 from trading.ids import AccountID
@@ -45,18 +47,20 @@ async def list_positions(
     return held(await info.context.reads.positions(wanted))
 
 
-async def watch_account(
-    info: Info, account_id: AccountArgument
-) -> AsyncIterator[trading.account.Account]:
+async def watch_account(info: Info, account_id: AccountArgument) -> Stream[trading.account.Account]:
     """Follow an account. Raises NotFound."""
-    return info.context.streams.account(visible(info.context.caller, account_id))
+    account, streams = visible(info.context.caller, account_id), info.context.streams
+    return Stream(scope=account, follow=lambda _: streams.account(account), slot=attrgetter("id"))
 
 
 async def watch_positions(
     info: Info, account_id: AccountArgument
-) -> AsyncIterator[trading.account.Position]:
+) -> Stream[trading.account.Position]:
     """Follow an account's positions. Raises NotFound."""
-    return info.context.streams.positions(visible(info.context.caller, account_id))
+    account, streams = visible(info.context.caller, account_id), info.context.streams
+    return Stream(
+        scope=account, follow=lambda _: streams.positions(account), slot=attrgetter("symbol")
+    )
 
 
 @strawberry.type

@@ -1,6 +1,5 @@
 """Trading states: tightening, loosening, following."""
 
-from collections.abc import AsyncIterator
 from typing import Annotated
 
 import strawberry
@@ -8,6 +7,7 @@ import strawberry
 import trading.command
 import trading.control
 from resolvers.context import Info
+from resolvers.stream import Stream
 from schema.control import SetTradingStateInput, TradingStateChange
 from schema.definition import field, subscription
 from schema.outcome import SetTradingStateResult
@@ -41,9 +41,10 @@ async def approve_trading_state(
     return await info.context.control.approve_trading_state(info.context.caller, request_id)
 
 
-async def watch_trading_states(info: Info) -> AsyncIterator[trading.control.TradingStateChange]:
+async def watch_trading_states(info: Info) -> Stream[trading.control.TradingStateChange]:
     """Follow the trading states of all accounts that the caller may see."""
-    return info.context.streams.trading_states(set(info.context.caller.accounts))
+    accounts, streams = frozenset(info.context.caller.accounts), info.context.streams
+    return Stream(scope=accounts, follow=lambda _: streams.trading_states(accounts))
 
 
 @strawberry.type

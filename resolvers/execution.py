@@ -1,6 +1,7 @@
 """Reports and fills: the log of an account, read or followed."""
 
-from collections.abc import AsyncIterator
+from collections.abc import Callable
+from functools import partial
 from typing import Annotated
 
 import strawberry
@@ -10,6 +11,7 @@ from resolvers import page
 from resolvers.account import AccountArgument
 from resolvers.context import Info
 from resolvers.entitlement import visible
+from resolvers.stream import Stream
 from schema.definition import field, subscription
 from schema.execution import Fill, OrderReport
 from schema.page import Connection, OrderReportConnection
@@ -50,38 +52,48 @@ async def list_reports(
 
 async def watch_reports(
     info: Info, account_id: AccountArgument, after_seq: FromNow = None
-) -> AsyncIterator[trading.execution.Report]:
+) -> Stream[trading.execution.Report]:
     """Follow an account's log. Raises CursorAhead, NotFound."""
-    account = visible(info.context.caller, account_id)
-    if after_seq:
-        # Asked here, so that the client is told before its stream begins.
-        head = (await info.context.reads.heads({account})).get(account, 0)
-        if after_seq > head:
-            raise CursorAhead(f"afterSeq: {after_seq} is beyond the last report, {head}")
-    return info.context.streams.reports(account, after_seq)
+    return await _log(info, account_id, after_seq, lambda _: True)
 
 
 async def watch_fills(
     info: Info, account_id: AccountArgument, after_seq: FromNow = None
-) -> AsyncIterator[trading.execution.ExecutionReport]:
+) -> Stream[trading.execution.Report]:
     """Follow an account's fills. Raises CursorAhead, NotFound."""
-    return _fills(await watch_reports(info, account_id, after_seq))
+    return await _log(info, account_id, after_seq, _is_fill)
 
 
-async def _fills(
-    reports: AsyncIterator[trading.execution.Report],
-) -> AsyncIterator[trading.execution.ExecutionReport]:
-    try:
-        async for report in reports:
-            match report:
-                case trading.execution.ExecutionReport() if report.exec_type.is_fill:
-                    yield report
-                case _:
-                    pass
-    finally:
-        # An iterator need not be a generator; where it is one, its subscriber must close it.
-        if (close := getattr(reports, "aclose", None)) is not None:
-            await close()
+async def _log(
+    info: Info,
+    account_id: str,
+    after_seq: int | None,
+    is_told: Callable[[trading.execution.Report], bool],
+) -> Stream[trading.execution.Report]:
+    account = visible(info.context.caller, account_id)
+    reads, streams = info.context.reads, info.context.streams
+
+    async def head() -> int:
+        return (await reads.heads({account})).get(account, 0)
+
+    # Asked here, so that the client is told before its stream begins.
+    if after_seq and after_seq > (last := await head()):
+        raise CursorAhead(f"afterSeq: {after_seq} is beyond the last report, {last}")
+    return Stream(
+        scope=account,
+        follow=partial(streams.reports, account),
+        after_seq=after_seq,
+        head=head,
+        is_told=is_told,
+    )
+
+
+def _is_fill(report: trading.execution.Report) -> bool:
+    match report:
+        case trading.execution.ExecutionReport():
+            return report.exec_type.is_fill
+        case trading.execution.OrderCancelReject():
+            return False
 
 
 @strawberry.type

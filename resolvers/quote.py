@@ -1,7 +1,8 @@
 """Quotes and instruments."""
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import islice
+from operator import attrgetter
 from typing import Annotated
 
 import strawberry
@@ -10,6 +11,7 @@ import trading.instrument
 import trading.quote
 from resolvers import page
 from resolvers.context import Info
+from resolvers.stream import Stream
 from schema.definition import field, subscription
 from schema.instrument import Instrument
 from schema.page import Connection, InstrumentConnection
@@ -49,9 +51,13 @@ async def list_quotes(info: Info, symbols: Symbols) -> Sequence[trading.quote.Qu
     return [quote for quote in quotes if quote is not None]
 
 
-async def watch_quotes(info: Info, symbols: Symbols) -> AsyncIterator[trading.quote.Quote]:
+async def watch_quotes(info: Info, symbols: Symbols) -> Stream[trading.quote.Quote]:
     """Follow quotes. Raises BadUserInput, NotFound."""
-    return info.context.streams.quotes(resolve(info.context.catalogue, symbols))
+    wanted = resolve(info.context.catalogue, symbols)
+    streams = info.context.streams
+    return Stream(
+        scope=tuple(wanted), follow=lambda _: streams.quotes(wanted), slot=attrgetter("symbol")
+    )
 
 
 async def find_instrument(

@@ -18,9 +18,9 @@ from starlette.requests import Request as Asked
 from starlette.types import Receive, Scope, Send
 
 from serving import graphiql, negotiation
-from serving.endpoint import Authenticate
 from serving.negotiation import MediaType
 from serving.operation import (
+    Authenticate,
     Fault,
     Malformed,
     Operations,

@@ -11,10 +11,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Hashable, Sequence
+from collections.abc import AsyncGenerator, Callable, Hashable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import orjson
 
@@ -27,7 +27,7 @@ RECENT_MAX = 256
 RECENT_BYTES_MAX = 128 * 1024
 _AT_A_TIME = 256
 
-type Errors = Sequence[dict[str, Any]]
+type Errors = Sequence[Mapping[str, object]]
 """GraphQL errors as they are sent."""
 
 
@@ -170,6 +170,8 @@ class Group:
         self.position = await self._source.head()
         self._floor = -1 if self.position is None else self.position
         self._has_begun.set()
+        # Who waits for it joins before anything is told.
+        await asyncio.sleep(0)
         async with aclosing(self._source.items(self.position)) as items:
             async for item in items:
                 self._keep(item)

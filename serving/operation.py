@@ -7,7 +7,7 @@ to its variables, and runs under a deadline; what is refused says so in errors t
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,6 +23,7 @@ from trading.permission import Principal
 from trading.ports import IdSource
 
 __all__ = [
+    "Authenticate",
     "Fault",
     "Malformed",
     "Operations",
@@ -35,6 +36,9 @@ __all__ = [
 
 DEADLINE_S = 30.0
 """How long a query or mutation may take, in seconds."""
+
+type Authenticate = Callable[[str | None], Awaitable[Principal]]
+"""Turns the value of `authorization` into its principal. Raises Unauthenticated."""
 
 
 class Malformed(Exception):

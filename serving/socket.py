@@ -1,0 +1,348 @@
+"""One socket that speaks `graphql-transport-ws`, to the letter.
+
+A socket is authenticated once, by `connection_init`, and lives no longer than its token and the
+rights it was opened with. Every operation has a context of its own. What an operation does wrong
+ends that operation; what a client says that the protocol does not know ends the socket.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import cast
+
+import orjson
+from graphql import GraphQLError, OperationType
+from graphql.error import located_error
+from starlette.types import Receive
+
+from resolvers.operation import Refused, published
+from resolvers.stream import Stream
+from serving import frame, message
+from serving.hub import Errors, Group, Hub, Member, SourceFailed
+from serving.mailbox import Limits as MailboxLimits
+from serving.mailbox import Line, Mailbox, Sender
+from serving.message import Complete, ConnectionInit, Invalid, Ping, Pong, Subscribe
+from serving.operation import Authenticate, Malformed, Operations, Prepared, Request, encode
+from serving.subscription import GraphQLSource, key
+from trading.outcome import Overloaded, Unauthenticated
+from trading.permission import Principal
+from trading.ports import Clock, IdSource
+from trading.store import StoreUnavailable
+
+logger = logging.getLogger(__name__)
+
+BAD_REQUEST = 4400
+UNAUTHORIZED = 4401
+FORBIDDEN = 4403
+"""The common client tries again after it, with a new token; after 4401 it gives up."""
+
+INIT_TIMEOUT = 4408
+ALREADY_EXISTS = 4409
+TOO_SLOW = 4290
+TOO_MANY_INITS = 4429
+TRY_AGAIN_LATER = 1013
+
+_NS_PER_S = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How much a socket may ask for, and how long it is waited for; `_s` are seconds."""
+
+    init_wait_s: float = 5.0
+    ping_every_s: float = 12.0
+    """How often a client is pinged, and its rights are looked at again."""
+    operations: int = 256
+    mailbox: MailboxLimits = field(default_factory=MailboxLimits)
+
+
+@dataclass(slots=True, eq=False)
+class _Operation:
+    sender: Sender
+    task: asyncio.Task[None] | None = None
+    group: Group | None = None
+    member: Member | None = None
+
+    def stop(self) -> None:
+        """Have it say nothing more, from now on."""
+        if self.group is not None and self.member is not None:
+            self.group.leave(self.member)
+        if self.task is not None:
+            self.task.cancel()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class House:
+    """What all sockets of a process share."""
+
+    operations: Operations
+    authenticate: Authenticate
+    ids: IdSource
+    clock: Clock
+    hub: Hub = field(default_factory=Hub)
+    limits: Limits = field(default_factory=Limits)
+
+
+class Socket:
+    """One socket: who opened it, and its operations."""
+
+    def __init__(self, house: House, line: Line) -> None:
+        """Take the line to the peer."""
+        self._house, self._line, self._limits = house, line, house.limits
+        self._mailbox = Mailbox(line, self._cut_off, house.limits.mailbox)
+        self._principal: Principal | None = None
+        self._authorization: str | None = None
+        self._has_init = False
+        self._is_over = False
+        self._operations: dict[str, _Operation] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+
+    async def serve(self, receive: Receive) -> None:
+        """Take messages until the socket ends; leave nothing behind."""
+        self._after("init", self._limits.init_wait_s, self._init_is_late)
+        try:
+            while (event := await receive())["type"] == "websocket.receive":
+                if not self._is_over:
+                    await self._take(event.get("text"))
+        finally:
+            self._stop()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _take(self, text: str | None) -> None:
+        try:
+            match message.read(text):
+                case ConnectionInit(payload):
+                    await self._init(payload)
+                case Ping(payload):
+                    self._mailbox.put(message.PONG)
+                    if "authorization" in payload:
+                        await self._renew(payload["authorization"])
+                case Pong():
+                    pass
+                case Subscribe(operation_id, payload):
+                    self._subscribe(operation_id, payload)
+                case Complete(operation_id):
+                    self._forget(operation_id)
+        except Invalid as invalid:
+            self._end(BAD_REQUEST, str(invalid))
+
+    # --- who is there ----------------------------------------------------------------------------
+
+    async def _init(self, payload: message.Payload) -> None:
+        if self._has_init:
+            self._end(TOO_MANY_INITS, "Too many initialisation requests")
+            return
+        self._has_init = True
+        self._timers.pop("init").cancel()
+        authorization = payload.get("authorization")
+        principal = await self._known(authorization)
+        if principal is not None and not self._is_over:
+            self._authorization = authorization
+            self._admit(principal)
+            self._mailbox.put(message.ACKNOWLEDGED)
+            self._after("ping", self._limits.ping_every_s, self._ping)
+
+    async def _known(self, authorization: object) -> Principal | None:
+        """Authenticate, or end the socket and return None."""
+        if not isinstance(authorization, str | None):
+            self._end(BAD_REQUEST, "authorization must be a string")
+            return None
+        try:
+            return await self._house.authenticate(authorization)
+        except Unauthenticated as refused:
+            self._end(FORBIDDEN, str(refused))
+        except StoreUnavailable:
+            self._end(TRY_AGAIN_LATER, "the store is down")
+        return None
+
+    def _admit(self, principal: Principal) -> None:
+        self._principal = principal
+        left = principal.expires_at - self._house.clock.now()
+        self._after("expiry", max(left, 0) / _NS_PER_S, self._expire)
+
+    def _expire(self) -> None:
+        self._end(FORBIDDEN, "token expired")
+
+    async def _renew(self, authorization: object) -> None:
+        """Take a new token of the same caller, in band."""
+        if self._principal is None:
+            self._end(UNAUTHORIZED, "Unauthorized")
+            return
+        principal = await self._known(authorization)
+        if principal is not None and self._is_unchanged(principal):
+            self._authorization = cast("str", authorization)
+            self._admit(principal)
+
+    def _is_unchanged(self, principal: Principal) -> bool:
+        """End the socket unless the caller may still do what it could when it came."""
+        if self._is_over:
+            return False
+        if self._principal is not None and _rights(principal) != _rights(self._principal):
+            self._end(FORBIDDEN, "your rights have changed: connect again")
+            return False
+        return True
+
+    async def _look_again(self) -> None:
+        try:
+            self._is_unchanged(await self._house.authenticate(self._authorization))
+        except Unauthenticated as refused:
+            self._end(FORBIDDEN, str(refused))
+        except StoreUnavailable:
+            pass  # Rights cannot change meanwhile either.
+
+    def _ping(self) -> None:
+        heads = {
+            each.sender.id: each.group.position
+            for each in self._operations.values()
+            if each.group is not None and each.group.position is not None
+        }
+        self._mailbox.put(message.ping(heads))
+        self._begin(self._look_again())
+        self._after("ping", self._limits.ping_every_s, self._ping)
+
+    # --- operations ------------------------------------------------------------------------------
+
+    def _subscribe(self, operation_id: str, payload: message.Payload) -> None:
+        if self._principal is None:
+            self._end(UNAUTHORIZED, "Unauthorized")
+            return
+        if operation_id in self._operations:
+            self._end(ALREADY_EXISTS, f"Subscriber for {operation_id} already exists")
+            return
+        operation = _Operation(Sender(operation_id))
+        if len(self._operations) >= self._limits.operations:
+            words = f"a socket has at most {self._limits.operations} operations at a time"
+            self._refuse(operation, Overloaded(words))
+            return
+        self._operations[operation_id] = operation
+        operation.task = self._begin(self._run(operation, payload, self._principal))
+
+    async def _run(
+        self, operation: _Operation, payload: message.Payload, principal: Principal
+    ) -> None:
+        try:
+            prepared = self._house.operations.prepare(Request.of(payload), principal)
+            if prepared.kind is OperationType.SUBSCRIPTION:
+                await self._follow(operation, prepared, principal)
+            else:
+                await self._answer(operation, prepared, principal)
+        except Refused as refused:
+            self._finish(operation, [each.formatted for each in refused.errors])
+        except SourceFailed as failed:
+            self._finish(operation, failed.errors)
+        except Malformed as malformed:
+            error = GraphQLError(str(malformed), extensions={"code": "BAD_REQUEST"})
+            self._finish(operation, [error.formatted])
+        except Exception as error:  # noqa: BLE001 - it is masked, and logged
+            self._refuse(operation, error)
+
+    async def _answer(
+        self, operation: _Operation, prepared: Prepared, principal: Principal
+    ) -> None:
+        """Run a query or mutation."""
+        operations = self._house.operations
+        result = await operations.run(prepared, operations.new_context(principal))
+        self._mailbox.put(message.next_result(operation.sender.id, encode(result)))
+        self._finish(operation)
+
+    async def _follow(
+        self, operation: _Operation, prepared: Prepared, principal: Principal
+    ) -> None:
+        """Have a subscription join those who are told the same."""
+        new_context = self._house.operations.new_context
+        source = await prepared.subscribe(new_context(principal))
+        stream = cast("Stream[object]", source.events)
+        group = self._house.hub.group(
+            key(prepared, stream), lambda: GraphQLSource(prepared, stream, new_context)
+        )
+        member = Member(operation.sender, self._mailbox, partial(self._finish, operation))
+        operation.group, operation.member = group, member
+        await group.admit(member, stream.after_seq, partial(self._begun, operation))
+
+    def _begun(self, operation: _Operation, position: int | None) -> None:
+        """Tell a client how far the log is, so that it can see that it is behind."""
+        if position is not None:
+            self._mailbox.put(message.ping({operation.sender.id: position}), operation.sender)
+
+    def _refuse(self, operation: _Operation, error: Exception) -> None:
+        """End an operation by an error, published like any other."""
+        told = published([located_error(error)], None, self._house.ids)
+        self._finish(operation, [each.formatted for each in told])
+
+    def _finish(self, operation: _Operation, errors: Errors = ()) -> None:
+        """Tell that an operation is over, once."""
+        operation_id = operation.sender.id
+        if self._operations.get(operation_id) is operation:
+            del self._operations[operation_id]
+        if operation.group is not None and operation.member is not None:
+            operation.group.leave(operation.member)
+        over = message.error(operation_id, errors) if errors else message.complete(operation_id)
+        self._mailbox.put(over)
+
+    def _forget(self, operation_id: str) -> None:
+        """End an operation of which the client wants no more; one that is over is none."""
+        operation = self._operations.pop(operation_id, None)
+        if operation is not None:
+            operation.stop()
+            self._mailbox.forget(operation.sender)
+
+    # --- the end ---------------------------------------------------------------------------------
+
+    def _init_is_late(self) -> None:
+        self._end(INIT_TIMEOUT, "Connection initialisation timeout")
+
+    def _cut_off(self, cursors: Mapping[str, int]) -> None:
+        """End a socket that does not read what it is told, and say where it was."""
+        words = "too slow"
+        for count in range(len(cursors), 0, -1):
+            written = orjson.dumps(dict(list(cursors.items())[:count])).decode()
+            longer = f"too slow: resume after {written}"
+            if frame.reason(longer) == longer:
+                words = longer
+                break
+        self._end(TOO_SLOW, words)
+
+    def _end(self, code: int, reason: str) -> None:
+        """End the socket; it leaves all groups at once, whether its peer reads or not."""
+        if not self._is_over:
+            self._stop()
+            self._line.end(code, frame.reason(reason))
+
+    def _stop(self) -> None:
+        self._is_over = True
+        self._mailbox.close()
+        for timer in self._timers.values():
+            timer.cancel()
+        for operation in self._operations.values():
+            operation.stop()
+        self._operations.clear()
+
+    def _after(self, name: str, seconds: float, call: Callable[[], None]) -> None:
+        """Call something later, instead of what stood under this name."""
+        if self._is_over:
+            return
+        if (before := self._timers.get(name)) is not None:
+            before.cancel()
+        self._timers[name] = asyncio.get_running_loop().call_later(seconds, call)
+
+    def _begin(self, work: Awaitable[None]) -> asyncio.Task[None]:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+
+def _rights(principal: Principal) -> Sequence[object]:
+    """Return all of a principal that decides what it is told."""
+    return (
+        principal.user_id,
+        principal.tenant_id,
+        principal.role,
+        principal.permissions,
+        dict(principal.accounts),
+    )
