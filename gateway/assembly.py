@@ -29,6 +29,7 @@ from trading.permit import Permits
 from trading.ports import Broker, Doorbell, MarketClock, Prices, Quotes, Streams
 from trading.recorder import Recorder
 from trading.session import BrokerSession
+from trading.winddown import WindDown
 
 VERSION = version("drawbridge")
 BROKER = "paper"
@@ -61,6 +62,19 @@ class Parts:
         """Make the risk gate."""
         return RiskGate({BROKER: self.broker.capabilities}, self.market)
 
+    def wind_down(self) -> WindDown:
+        """Make what cancels and closes where a trading state says so."""
+        return WindDown(
+            broker=self.broker,
+            store=self.store,
+            reads=self.store.reads,
+            clerk=Clerk(self.gate(), self.ids),
+            prices=self.quotes,
+            doorbell=self.doorbell,
+            clock=self.clock,
+            ids=self.ids,
+        )
+
     def session(self, epoch: int = 1) -> BrokerSession:
         """Make the broker's session for an epoch of its lease."""
         return BrokerSession(
@@ -73,6 +87,7 @@ class Parts:
             clock=self.clock,
             epoch=epoch,
             known=self.known,
+            wind_down=self.wind_down(),
         )
 
 

@@ -120,7 +120,6 @@ async def running(settings: Settings) -> AsyncIterator[Gateway]:
         events.doorbell.answer(BROKER, owner.wake)
         background.start(
             answers.run(),
-            _hear_states(parts),
             _read_in(parts, journal),
             _end_frozen(store, clock),
         )
@@ -310,13 +309,6 @@ def _owner(parts: Parts, process: str, answers: Answers) -> SessionOwner:
         open_session=parts.session,
         answers=answers,
     )
-
-
-async def _hear_states(parts: Parts) -> None:
-    """Close the gate here for what another process has tightened, before it is next asked."""
-    accounts = await parts.store.accounts_at(BROKER)
-    async for change in parts.streams.trading_states(accounts):
-        parts.permits.hear(change.account_id, change.state)
 
 
 async def _feed(feed: QuoteDesk, store: SqlStore, clock: SystemClock) -> None:

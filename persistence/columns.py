@@ -13,6 +13,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
+from trading.account import ScopedState, TradingState
 from trading.decision import Check, Verdict
 from trading.quantity import plain
 from trading.reject import OrdRejReason
@@ -110,6 +111,28 @@ class Checks(TypeDecorator[tuple[Check, ...]]):
         """Read the checks."""
         del dialect
         return None if value is None else tuple(_check_of_json(each) for each in json.loads(value))
+
+
+class ScopedStates(TypeDecorator[tuple[ScopedState, ...]]):
+    """What holds for some of an account's orders, as JSON; empty where nothing does."""
+
+    impl = sa.Text
+    cache_ok = True
+
+    def process_bind_param(
+        self, value: tuple[ScopedState, ...] | None, dialect: Dialect
+    ) -> str | None:
+        """Write the states."""
+        del dialect
+        return json.dumps(value) if value else ""
+
+    def process_result_value(
+        self, value: str | None, dialect: Dialect
+    ) -> tuple[ScopedState, ...] | None:
+        """Read the states."""
+        del dialect
+        held = json.loads(value) if value else ()
+        return tuple((kind, name, TradingState(state)) for kind, name, state in held)
 
 
 def _check_to_json(check: Check) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from persistence.mapping import (
     POSITIONS,
     QUOTES,
 )
+from persistence.scopes import take_turn
 from persistence.within import pair_within, within
 from trading.account import Account
 from trading.books import Books, ClaimKey, Wants
@@ -80,6 +81,8 @@ def load(
     _load_fills(connection, books, wants.fills_of)
     _load_exposure(connection, books, wants.symbols)
     _load_seen_keys(connection, books, wants.broker_keys)
+    if wants.states:
+        books.states = take_turn(connection)
     return books
 
 

@@ -24,6 +24,7 @@ from persistence.mapping import (
     FILLS,
     ORDERS,
     POSITIONS,
+    SCOPE_STATES,
     STATE_CHANGES,
 )
 from persistence.rows import Rows, Values, Way
@@ -70,6 +71,7 @@ def _notices(books: Books) -> Iterator[Change]:
     changes = [_numbered(change) for change in books.new_state_changes]
     yield _insert(tables.trading_state_changes, changes)
     yield _put(APPROVAL_REQUESTS, books.new_approval_requests)
+    yield _put(SCOPE_STATES, books.new_scope_states)
     if books.cursor is not None:
         broker, position = books.cursor
         yield Change(Way.PUT, tables.stream_cursors, [{"broker": broker, "position": position}])

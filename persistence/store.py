@@ -21,6 +21,7 @@ from persistence.mapping import APPROVAL_REQUESTS, COMMANDS, ORDERS
 from persistence.outbox import Outbox
 from persistence.prices import SqlReferencePrices
 from persistence.reads import SqlReads
+from persistence.scopes import SqlScopes
 from persistence.transaction import SqlTransaction
 from persistence.wanted import SqlWanted
 from persistence.within import within
@@ -85,6 +86,7 @@ _CHANGED_SINCE = (
             tables.trading_state_changes.c.account_id == tables.approval_requests.c.account_id,
             sa.and_(
                 tables.approval_requests.c.account_id.is_(None),
+                sa.func.coalesce(tables.approval_requests.c.scope_kind, "TENANT") == "TENANT",
                 tables.trading_state_changes.c.tenant_id == tables.approval_requests.c.tenant_id,
             ),
         ),
@@ -118,6 +120,7 @@ class SqlStore:
         self.prices = SqlReferencePrices(database)
         self.wanted = SqlWanted(database, clock)
         self.leases = SqlLeases(database, clock)
+        self.scopes = SqlScopes(database, catalogue)
         self.outbox = Outbox(database)
         self.directory = Directory(database)
         self.accounts = Accounts(database)

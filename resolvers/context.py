@@ -10,6 +10,7 @@ from strawberry.dataloader import DataLoader
 from schema.context import Gateway
 from trading.account import Account, Position
 from trading.command import CancelAllOrders, CancelOrder, PlaceOrder, ReplaceOrder, SetTradingState
+from trading.control import ScopeState
 from trading.decision import RiskDecision
 from trading.execution import ExecutionReport
 from trading.ids import AccountID, OrderID
@@ -69,6 +70,9 @@ class Control(Protocol):
         self, principal: Principal, request_id: str
     ) -> TradingStateResult:
         """Loosen a trading state that another person asked to loosen."""
+
+    async def trading_states(self, principal: Principal) -> Sequence[ScopeState]:
+        """Return what is not ACTIVE."""
 
 
 @dataclass(slots=True, kw_only=True)

@@ -1,5 +1,7 @@
 """Trading states: tightening, loosening, following."""
 
+import dataclasses
+from collections.abc import Sequence
 from typing import Annotated
 
 import strawberry
@@ -8,12 +10,20 @@ import trading.command
 import trading.control
 from resolvers.context import Info
 from resolvers.stream import Stream
-from schema.control import SetTradingStateInput, TradingStateChange
+from schema.control import (
+    ScopeState,
+    SetTradingStateInput,
+    TradingScopeInput,
+    TradingStateChange,
+)
 from schema.definition import field, subscription
 from schema.outcome import SetTradingStateResult
 from trading.ids import AccountID, TenantID
-from trading.outcome import TradingStateResult
+from trading.instrument import Catalogue, UnknownSymbol
+from trading.outcome import BadUserInput, InvalidInput, TradingStateResult
 from trading.permission import Permission
+from trading.reject import InputError
+from trading.scope import Scope, ScopeKind
 
 
 async def set_trading_state(
@@ -26,11 +36,36 @@ async def set_trading_state(
     account_id, tenant_id = change.scope.account_id, change.scope.tenant_id
     command = trading.command.SetTradingState(
         state=change.state,
+        action=change.action,
         reason=change.reason,
         account_id=AccountID(account_id) if account_id else None,
         tenant_id=TenantID(tenant_id) if tenant_id else None,
     )
+    if not (account_id or tenant_id):
+        try:
+            scope = _scope(change.scope, info.context.caller.tenant_id, info.context.catalogue)
+        except UnknownSymbol as unknown:
+            path = ("input", "scope", "symbol")
+            return InvalidInput((InputError(path, "UNKNOWN_SYMBOL", str(unknown)),))
+        command = dataclasses.replace(command, scope=scope)
     return await info.context.control.set_trading_state(info.context.caller, command)
+
+
+def _scope(given: TradingScopeInput, tenant_id: TenantID, catalogue: Catalogue) -> Scope:
+    """Return the scope that is named, within the tenant. Raises UnknownSymbol, BadUserInput."""
+    if given.all:
+        return Scope(ScopeKind.ALL)
+    if given.symbol:
+        return Scope(ScopeKind.INSTRUMENT, catalogue.resolve(given.symbol).id, tenant_id)
+    named = (
+        (ScopeKind.BROKER, given.broker),
+        (ScopeKind.USER, given.user_id),
+        (ScopeKind.STRATEGY, given.strategy_id),
+    )
+    for kind, name in named:
+        if name:
+            return Scope(kind, name, tenant_id)
+    raise BadUserInput("input.scope names nothing: say an id, or `all: true`")
 
 
 async def approve_trading_state(
@@ -41,6 +76,11 @@ async def approve_trading_state(
     return await info.context.control.approve_trading_state(info.context.caller, request_id)
 
 
+async def list_trading_states(info: Info) -> Sequence[trading.control.ScopeState]:
+    """List what is not ACTIVE."""
+    return await info.context.control.trading_states(info.context.caller)
+
+
 async def watch_trading_states(info: Info) -> Stream[trading.control.TradingStateChange]:
     """Follow the trading states of all accounts that the caller may see."""
     accounts, streams = frozenset(info.context.caller.accounts), info.context.streams
@@ -48,10 +88,19 @@ async def watch_trading_states(info: Info) -> Stream[trading.control.TradingStat
 
 
 @strawberry.type
+class ControlQuery:
+    trading_states: list[ScopeState] = field(
+        "The scopes that are not ACTIVE and hold for what you may see.",
+        requires=Permission.TRADING_STATE_READ,
+        resolver=list_trading_states,
+    )
+
+
+@strawberry.type
 class ControlMutation:
     set_trading_state: SetTradingStateResult = field(
-        "Set a trading state. Tightening takes effect at once; loosening takes another person's"
-        " approval.",
+        "Set a trading state. Tightening takes effect at once, and is answered when the owners of"
+        " all sessions have confirmed it; loosening takes another person's approval.",
         requires=Permission.TRADING_STATE_WRITE,
         resolver=set_trading_state,
     )

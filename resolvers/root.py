@@ -21,7 +21,7 @@ from strawberry.types.execution import ExecutionResult, PreExecutionError
 from resolvers.account import AccountQuery, AccountSubscription
 from resolvers.bounds import Bounds
 from resolvers.context import Context
-from resolvers.control import ControlMutation, ControlSubscription
+from resolvers.control import ControlMutation, ControlQuery, ControlSubscription
 from resolvers.document import Documents
 from resolvers.execution import ExecutionQuery, ExecutionSubscription
 from resolvers.executor import leaves, mend_attributes
@@ -36,7 +36,7 @@ from schema.scalar import SCALARS
 
 
 @strawberry.type(description="What can be asked.")
-class Query(ViewerQuery, AccountQuery, OrderQuery, ExecutionQuery, QuoteQuery):
+class Query(ViewerQuery, AccountQuery, OrderQuery, ExecutionQuery, QuoteQuery, ControlQuery):
     pass
 
 

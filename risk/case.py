@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 
 from risk import checks
 from risk.control import CONTROLS, Value
-from trading.account import Account, Position, Reservation, reservation
+from trading.account import Account, Position, Reservation, TradingState, reservation
 from trading.books import Books
 from trading.decision import RiskDecision
-from trading.ids import InstrumentID
+from trading.ids import InstrumentID, UserID
 from trading.instrument import Instrument
 from trading.limits import LimitName, Limits
 from trading.order import Order, Side
@@ -36,6 +36,8 @@ class Case:
     capabilities: Capabilities
     market_time: int
     at: int
+    user_id: UserID | None = None
+    """Who asks for a replace."""
 
     @classmethod
     def of(
@@ -46,6 +48,7 @@ class Case:
         capabilities: Capabilities,
         market_time: int,
         at: int,
+        user_id: UserID | None = None,
     ) -> Case:
         """Take the case from the books, the order's own reservation out of its position."""
         account = books.accounts[order.account_id]
@@ -65,7 +68,13 @@ class Case:
             # A process that hears nothing of the market is behind, and its reference price is not.
             market_time=max(market_time, quote.time) if quote else market_time,
             at=at,
+            user_id=user_id,
         )
+
+    @property
+    def trading_state(self) -> TradingState:
+        """The strictest state of all scopes that the order is in."""
+        return self.account.state_for(self.order, self.user_id)
 
     def limit(self, name: LimitName) -> Qty | None:
         """Return the limit for this instrument."""
@@ -192,7 +201,7 @@ INPUTS: dict[str, InputsOf] = {
         "instrument_currency": c.instrument.currency,
         "account_currency": c.account.currency,
     },
-    checks.trading_state.name: lambda c: {"state": c.account.trading_state} | _closing(c),
+    checks.trading_state.name: lambda c: {"state": c.trading_state} | _closing(c),
     checks.reduce_only.name: lambda c: {"reduce_only": c.order.reduce_only} | _closing(c),
     checks.reference_price.name: lambda c: {
         "reference_px": c.reference_px,

@@ -12,6 +12,7 @@ from trading.account import TradingState
 from trading.books import Books
 from trading.command import Command
 from trading.decision import RiskDecision, Verdict
+from trading.ids import UserID
 from trading.instrument import Instrument
 from trading.order import ApprovedOrder, ApprovedReplace, Order, Replacement
 from trading.ports import Capabilities, Cleared, MarketClock, Withheld
@@ -47,7 +48,7 @@ class RiskGate:
     ) -> Cleared[ApprovedReplace]:
         """Judge the order as it would be under the terms of a replace."""
         terms = _terms(command)
-        case = self._case(_under(order, terms), instrument, books, at)
+        case = self._case(_under(order, terms), instrument, books, at, command.user_id)
         decision = decide(case)
         if not decision.accepted:
             return Cleared(approved=None, decision=decision)
@@ -64,27 +65,35 @@ class RiskGate:
         if at - command.created_at > INTENT_MAX_AGE_NS:
             return Withheld(f"STALE_INTENT: age_ms={(at - command.created_at) // 1_000_000}")
         terms = command.terms
-        refusal = self._state_refusal(order if terms is None else _under(order, terms), books)
+        judged = order if terms is None else _under(order, terms)
+        refusal = self._state_refusal(judged, books, command.user_id)
         if refusal is not None:
             return Withheld(refusal)
         if terms is None:
             return ApprovedOrder(order=order, approved_at=at)
         return ApprovedReplace(order=order, wire_id=command.wire_id, terms=terms, approved_at=at)
 
-    def _state_refusal(self, order: Order, books: Books) -> str | None:
-        account = books.accounts[order.account_id]
-        if account.trading_state is TradingState.ACTIVE:
+    def _state_refusal(self, order: Order, books: Books, user_id: UserID | None) -> str | None:
+        state = books.accounts[order.account_id].state_for(order, user_id)
+        if state is TradingState.ACTIVE:
             return None
         instrument = books.catalogue.get(order.symbol)
         if instrument is None:
-            return f"TRADING_STATE: state={account.trading_state}"
-        case = self._case(order, instrument, books, order.created_at)
+            return f"TRADING_STATE: state={state}"
+        case = self._case(order, instrument, books, order.created_at, user_id)
         check = checks.trading_state.check(**INPUTS[checks.trading_state.name](case))
         return check.text if check.verdict is Verdict.REFUSE else None
 
-    def _case(self, order: Order, instrument: Instrument, books: Books, at: int) -> Case:
-        broker = books.accounts[order.account_id].broker
-        return Case.of(order, instrument, books, self._capabilities[broker], self._market.now(), at)
+    def _case(
+        self,
+        order: Order,
+        instrument: Instrument,
+        books: Books,
+        at: int,
+        user_id: UserID | None = None,
+    ) -> Case:
+        capabilities = self._capabilities[books.accounts[order.account_id].broker]
+        return Case.of(order, instrument, books, capabilities, self._market.now(), at, user_id)
 
 
 def replay(decision: RiskDecision) -> RiskDecision:

@@ -138,6 +138,7 @@ class Order:
     manual_order_indicator: bool | None = field(
         "ManualOrderIndicator(1028): whether a person placed it."
     )
+    user_id: strawberry.ID | None = field("The user who entered it, where that was recorded.")
     ord_status: OrdStatus = field("OrdStatus(39).")
     is_open: bool = field("Whether it may still trade.")
     in_doubt: bool = field(

@@ -5,7 +5,7 @@ from typing import Annotated
 import strawberry
 
 import trading.outcome
-from schema.control import ApprovalRequest, TradingStateChange
+from schema.control import Acknowledgement, ApprovalRequest, TradingStateChange
 from schema.definition import AUTHENTICATED, enum, field, noun
 from schema.execution import OrderCancelReject
 from schema.order import Order
@@ -63,6 +63,9 @@ class OrderMassCancelReport:
 )
 class TradingStateSet:
     changes: list[TradingStateChange] = field("One change for each account whose state differed.")
+    acknowledgement: Acknowledgement | None = field(
+        "What may still appear at the broker. Null for a release, and where nothing changed."
+    )
 
 
 @noun(

@@ -35,7 +35,8 @@ ROLE_PERMISSIONS: Mapping[Role, frozenset[Permission]] = {
     Role.VIEWER: _READ_SCHEMA,
     Role.TRADER: _READ_SCHEMA | {Permission.ORDERS_WRITE},
     Role.RISK_OFFICER: _READ_SCHEMA | {Permission.TRADING_STATE_WRITE},
-    Role.OPERATOR: _READ_SCHEMA | {Permission.TRADING_STATE_WRITE},
+    Role.OPERATOR: _READ_SCHEMA
+    | {Permission.TRADING_STATE_WRITE, Permission.TRADING_STATE_WRITE_ALL},
     Role.AUDITOR: _READ_SCHEMA,
     Role.PARTNER: _READ | {Permission.ORDERS_WRITE},
 }

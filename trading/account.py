@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import StrEnum, unique
 
-from trading.ids import AccountID, InstrumentID, TenantID
+from trading.ids import AccountID, InstrumentID, TenantID, UserID
 from trading.instrument import Instrument
 from trading.order import Order, Side
 from trading.quantity import ZERO, Money, Px, Qty, average, share
+from trading.scope import ScopeKind
 
 
 @unique
@@ -22,7 +24,19 @@ class TradingState(StrEnum):
     @property
     def strictness(self) -> int:
         """Rank of the state: a higher one permits less."""
-        return list(TradingState).index(self)
+        return _STRICTNESS[self]
+
+
+_STRICTNESS = {state: rank for rank, state in enumerate(TradingState)}
+
+
+def strictest(states: Iterable[TradingState]) -> TradingState:
+    """Return the state that permits least; ACTIVE where there is none."""
+    return max(states, key=_STRICTNESS.__getitem__, default=TradingState.ACTIVE)
+
+
+type ScopedState = tuple[str, str, TradingState]
+"""The kind and id of a scope that takes in some of an account's orders, and its state."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +45,8 @@ class Account:
 
     `cash` is money of `currency` (ISO 4217), moved by executions alone. `last_seq` is the sequence
     number of its newest report. `fence` rises when another process takes its broker session over.
+    `trading_state` is the strictest of all scopes that the account is in as a whole, and
+    `scoped_states` are those of the users, strategies and instruments that are not ACTIVE.
     """
 
     id: AccountID
@@ -43,6 +59,20 @@ class Account:
     last_seq: int = 0
     fence: int = 0
     open_orders: int = 0
+    scoped_states: tuple[ScopedState, ...] = ()
+
+    def state_for(self, order: Order, user_id: UserID | None = None) -> TradingState:
+        """Return the strictest state for an order; `user_id` is who asks for a replace of it."""
+        if not self.scoped_states:
+            return self.trading_state
+        named = {
+            (ScopeKind.USER, order.user_id),
+            (ScopeKind.USER, user_id),
+            (ScopeKind.STRATEGY, order.strategy_id),
+            (ScopeKind.INSTRUMENT, order.symbol),
+        }
+        held = (state for kind, name, state in self.scoped_states if (kind, name) in named)
+        return strictest((self.trading_state, *held))
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from trading.books import Books, Wants
 from trading.clerk import Clerk, Decided, Handled
 from trading.command import CancelAllOrders, CancelOrder, OrderCommand, PlaceOrder, ReplaceOrder
 from trading.emergency import KnownOrders
-from trading.ids import AccountID, InstrumentID, WireID
+from trading.ids import AccountID, InstrumentID, UserID, WireID
 from trading.instrument import Catalogue, UnknownSymbol
 from trading.ledger import Dispatch
 from trading.outcome import BrokerUnavailable, OutcomeUnknown, Overloaded
@@ -61,6 +61,7 @@ class _Pending:
     command: OrderCommand
     broker: str
     awaits_broker: bool
+    user_id: UserID | None
     done: asyncio.Future[Settled]
 
 
@@ -111,7 +112,14 @@ class CommandQueue:
         with contextlib.suppress(asyncio.CancelledError):
             await worker
 
-    async def put(self, command: OrderCommand, broker: str, *, awaits_broker: bool) -> Settled:
+    async def put(
+        self,
+        command: OrderCommand,
+        broker: str,
+        *,
+        awaits_broker: bool,
+        user_id: UserID | None = None,
+    ) -> Settled:
         """Queue a command for an account's broker, and return what was decided once committed.
 
         Raises BrokerUnavailable, Overloaded, OutcomeUnknown.
@@ -123,7 +131,7 @@ class CommandQueue:
         if len(self._queue) >= _QUEUE_MAX:
             raise Overloaded("too many commands are waiting: nothing was done", retry_after_ms=100)
         done: asyncio.Future[Settled] = asyncio.get_running_loop().create_future()
-        self._queue.append(_Pending(command, broker, awaits_broker, done))
+        self._queue.append(_Pending(command, broker, awaits_broker, user_id, done))
         self._idle.clear()
         self._filled.set()
         return await done
@@ -170,7 +178,7 @@ class CommandQueue:
                 books = await transaction.load(wants([p.command for p in batch], self._catalogue))
                 for p in batch:
                     epoch = self._epoch(p, books)
-                    handled.append(self._clerk.handle(books, p.command, epoch, at))
+                    handled.append(self._clerk.handle(books, p.command, epoch, at, p.user_id))
                     if epoch is None:
                         elsewhere.add(p.broker)
                 await transaction.save(books)

@@ -7,7 +7,13 @@ from dataclasses import dataclass, field, replace
 
 from trading.account import Account, Position, reservation
 from trading.command import Claim, Command, CommandState
-from trading.control import ApprovalRequest, TradingStateChange
+from trading.control import (
+    NOTHING_SET,
+    ApprovalRequest,
+    ScopeState,
+    TradingStateChange,
+    TradingStates,
+)
 from trading.decision import RiskDecision
 from trading.execution import (
     Break,
@@ -47,6 +53,8 @@ class Wants:
     open_orders_of: frozenset[AccountID] = frozenset()
     symbols: frozenset[InstrumentID] = frozenset()
     broker_keys: frozenset[str] = frozenset()
+    states: bool = False
+    """Whether the trading states of all scopes are needed: then nobody else changes one."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -69,6 +77,7 @@ class Books:
     limits: dict[AccountID, Limits] = field(default_factory=dict)
     references: dict[InstrumentID, Quote] = field(default_factory=dict)
     seen_keys: set[str] = field(default_factory=set)
+    states: TradingStates = NOTHING_SET
 
     changed_accounts: set[AccountID] = field(default_factory=set)
     changed_orders: set[OrderID] = field(default_factory=set)
@@ -82,6 +91,7 @@ class Books:
     new_broker_keys: list[str] = field(default_factory=list)
     new_state_changes: list[TradingStateChange] = field(default_factory=list)
     new_approval_requests: list[ApprovalRequest] = field(default_factory=list)
+    new_scope_states: list[ScopeState] = field(default_factory=list)
     cursor: tuple[str, str] | None = None
     """The broker's name and the place in its stream up to which this transaction has read."""
 

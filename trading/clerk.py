@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from trading import amendment, ledger
@@ -21,7 +22,7 @@ from trading.command import (
 )
 from trading.decision import Check, RiskDecision
 from trading.execution import ExecType, OrderCancelReject
-from trading.ids import InstrumentID, OrderID, WireID, base62
+from trading.ids import InstrumentID, OrderID, UserID, WireID, base62
 from trading.instrument import Instrument, UnknownSymbol
 from trading.ledger import Dispatch
 from trading.order import ApprovedReplace, Order, OrdStatus, Replacement
@@ -49,6 +50,10 @@ class Handled:
     dispatches: tuple[Dispatch, ...] = ()
 
 
+type _By = tuple[int | None, UserID | None]
+"""The lease under which this process sends, and the user who commands."""
+
+
 class Clerk:
     """Turns commands into records and dispatches. Pure but for the ids it draws."""
 
@@ -57,31 +62,41 @@ class Clerk:
         self._gate = gate
         self._ids = ids
 
-    def handle(self, books: Books, command: OrderCommand, epoch: int | None, at: int) -> Handled:
+    def handle(
+        self,
+        books: Books,
+        command: OrderCommand,
+        epoch: int | None,
+        at: int,
+        user_id: UserID | None = None,
+    ) -> Handled:
         """Decide one command; `epoch` is this process's lease of the broker session, if any."""
         claim = books.claims.get((command.account_id, command.cl_ord_id))
         if claim is not None:
             return Handled(_repeat(books, claim, command))
         match command:
             case PlaceOrder():
-                return self._place(books, command, epoch, at)
+                return self._place(books, command, (epoch, user_id), at)
             case ReplaceOrder():
-                return self._replace(books, command, epoch, at)
+                return self._replace(books, command, (epoch, user_id), at)
             case CancelOrder():
                 return self._cancel(books, command, epoch, at)
             case CancelAllOrders():
                 return self._cancel_all(books, command, epoch, at)
 
-    def preview(self, books: Books, command: PlaceOrder, at: int) -> RiskDecision:
+    def preview(
+        self, books: Books, command: PlaceOrder, at: int, user_id: UserID | None = None
+    ) -> RiskDecision:
         """Judge an order as `handle` would, and record nothing. Raises UnknownSymbol."""
         instrument = books.catalogue.resolve(command.symbol)
-        order = replace(self._new_order(books, command, at), symbol=instrument.id)
+        order = replace(self._new_order(books, command, at, user_id), symbol=instrument.id)
         return self._gate.clear(order, instrument, books, at).decision
 
     # --- place -----------------------------------------------------------------------------------
 
-    def _place(self, books: Books, command: PlaceOrder, epoch: int | None, at: int) -> Handled:
-        order = self._new_order(books, command, at)
+    def _place(self, books: Books, command: PlaceOrder, by: _By, at: int) -> Handled:
+        epoch, user_id = by
+        order = self._new_order(books, command, at, user_id)
         _claim(books, command, at, order_id=order.id)
         instrument = _resolve(books, command.symbol)
         if isinstance(instrument, UnknownSymbol):
@@ -101,6 +116,7 @@ class Clerk:
             kind=CommandKind.NEW,
             state=CommandState.QUEUED,
             created_at=at,
+            user_id=user_id,
         )
         books.put_command(new)
         dispatches: tuple[Dispatch, ...] = ()
@@ -108,7 +124,9 @@ class Clerk:
             dispatches = (ledger.dispatch(books, new, cleared.approved, epoch, at),)
         return Handled(books.orders[order.id], new.wire_id, dispatches)
 
-    def _new_order(self, books: Books, command: PlaceOrder, at: int) -> Order:
+    def _new_order(
+        self, books: Books, command: PlaceOrder, at: int, user_id: UserID | None
+    ) -> Order:
         return Order(
             id=OrderID(base62(self._ids.next())),
             tenant_id=books.accounts[command.account_id].tenant_id,
@@ -126,6 +144,7 @@ class Clerk:
             reduce_only=command.reduce_only,
             strategy_id=command.strategy_id,
             manual_order_indicator=command.manual_order_indicator,
+            user_id=user_id,
             status=OrdStatus.PENDING_NEW,
             created_at=at,
             transact_time=at,
@@ -133,7 +152,8 @@ class Clerk:
 
     # --- replace ---------------------------------------------------------------------------------
 
-    def _replace(self, books: Books, command: ReplaceOrder, epoch: int | None, at: int) -> Handled:
+    def _replace(self, books: Books, command: ReplaceOrder, by: _By, at: int) -> Handled:
+        epoch, user_id = by
         order = amendment.target(books, command, command.target)
         if isinstance(order, Refusal):
             return _refuse(books, command, None, order, at)
@@ -142,6 +162,7 @@ class Clerk:
         if refusal is not None or isinstance(terms, Refusal):
             return _refuse(books, command, order, refusal, at)
         asked = self._amendment(order, command, CommandKind.REPLACE, at, terms)
+        asked = replace(asked, user_id=user_id)
         instrument = _resolve(books, order.symbol)
         if isinstance(instrument, UnknownSymbol):
             return _refuse(books, command, order, Refusal(CxlRejReason.OTHER, str(instrument)), at)
@@ -193,9 +214,20 @@ class Clerk:
     def _cancel_all(
         self, books: Books, command: CancelAllOrders, epoch: int | None, at: int
     ) -> Handled:
-        _claim(books, command, at)
         orders = sorted(books.orders.values(), key=lambda order: order.id)
         chosen = [order for order in orders if _chosen(books, order, command)]
+        return self.cancel_these(books, command, chosen, epoch, at)
+
+    def cancel_these(
+        self,
+        books: Books,
+        command: CancelAllOrders,
+        chosen: Sequence[Order],
+        epoch: int | None,
+        at: int,
+    ) -> Handled:
+        """Cancel orders that were chosen, all under the one ClOrdID of a mass cancel."""
+        _claim(books, command, at)
         handled = [self._cancel_order(books, order, command, epoch, at) for order in chosen]
         report = OrderMassCancelReport(
             account_id=command.account_id,

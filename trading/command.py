@@ -9,9 +9,11 @@ from decimal import Decimal
 from enum import StrEnum, unique
 
 from trading.account import TradingState
-from trading.ids import AccountID, ClOrdID, OrderID, TenantID, WireID
+from trading.control import MassAction
+from trading.ids import AccountID, ClOrdID, OrderID, TenantID, UserID, WireID
 from trading.order import OrdType, Replacement, Side, TimeInForce
 from trading.quantity import Px, Qty, plain
+from trading.scope import Scope
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,12 +79,17 @@ type OrderCommand = PlaceOrder | ReplaceOrder | CancelOrder | CancelAllOrders
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetTradingState:
-    """A change of the trading state of one account, or of all accounts of a tenant."""
+    """A change of the trading state of one scope, and what becomes of its orders and positions.
+
+    One account or one tenant may be named as well as given as the scope.
+    """
 
     state: TradingState
     reason: str
     account_id: AccountID | None = None
     tenant_id: TenantID | None = None
+    scope: Scope | None = None
+    action: MassAction = MassAction.NONE
 
 
 def body_hash(command: OrderCommand) -> str:
@@ -159,6 +166,7 @@ class Command:
     sent_at: int | None = None
     terms: Replacement | None = None
     evidence: str | None = None
+    user_id: UserID | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

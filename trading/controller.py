@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from trading.account import TradingState
 from trading.books import Books, Wants
+from trading.closing import Acknowledger
 from trading.command import SetTradingState
-from trading.control import ApprovalRequest, TradingStateChange
+from trading.control import ApprovalRequest, MassAction, ScopeState, TradingStateChange
+from trading.following import Follower
 from trading.ids import AccountID, UserID, base62
 from trading.outcome import (
     ApprovalRequired,
@@ -21,6 +23,7 @@ from trading.outcome import (
 from trading.permission import Permission, Principal
 from trading.permit import Permits
 from trading.ports import Clock, Doorbell, IdSource
+from trading.scope import Scope, ScopeKind
 from trading.store import Store
 from trading.validation import state_errors
 
@@ -40,35 +43,76 @@ class ControlDesk:
         self._doorbell = doorbell
         self._clock = clock
         self._ids = ids
+        self._follower = Follower(store=store, doorbell=doorbell, clock=clock)
+        self._acknowledger = Acknowledger(store=store, doorbell=doorbell, clock=clock)
 
     async def set_trading_state(
         self, principal: Principal, command: SetTradingState
     ) -> TradingStateResult:
-        """Change the state of an account or tenant, or ask for the approval that loosening takes.
+        """Change the state of a scope, or ask for the approval that loosening takes.
 
-        Raises NotFound for an account or tenant that is not the principal's, and Forbidden.
+        What tightens is answered when every owner of a session has confirmed that nothing leaves
+        any more that the state forbids, or has been waited for long enough.
+
+        Raises NotFound for a scope that is not the principal's, and Forbidden.
         """
         _authorize(principal)
         if errors := state_errors(command):
             return InvalidInput(errors)
-        accounts = await self._scope(principal, command.account_id, command.tenant_id)
+        scope = await self._scope(principal, command)
+        accounts = await self._store.scopes.accounts_in(scope)
+        at = self._clock.now()
+        request = self._request(principal, command, scope, at)
+        async with self._store.transaction(urgent=True) as transaction:
+            await transaction.lock(())
+            books = await transaction.load(Wants(accounts=frozenset(), states=True))
+            wanted = _wanted(books, request, at)
+            looser = _loosens(books, request) or _stricter_accounts(books, request, accounts)
+            if looser:
+                books.new_approval_requests.append(request)
+            if not _loosens(books, request):
+                _put(books, wanted)
+            await transaction.save(books)
+        changes = await self._close(books, accounts)
+        if looser:
+            return ApprovalRequired(request)
+        if not books.new_scope_states:
+            return TradingStateSet(())
+        acknowledgement = await self._acknowledger.acknowledge(wanted, accounts)
+        return TradingStateSet(tuple(changes), acknowledgement.seen_by(principal))
+
+    async def trading_states(self, principal: Principal) -> Sequence[ScopeState]:
+        """Return what is not ACTIVE and holds for accounts that the principal may read."""
+        states = (await self._store.scopes.trading_states()).current.values()
+        set_ = (row for row in states if row.state is not TradingState.ACTIVE)
+        return [row for row in set_ if _is_seen(principal, row.scope)]
+
+    async def tighten(self, scope: Scope, state: TradingState, reason: str, by: UserID) -> bool:
+        """Tighten a scope on a monitor's word, which is at most REDUCING or HALTED and no more.
+
+        Return whether that changed anything: what is as strict already stays as it is.
+        """
         at = self._clock.now()
         async with self._store.transaction(urgent=True) as transaction:
-            await transaction.lock(accounts)
-            books = await transaction.load(Wants(accounts=frozenset(accounts)))
-            looser = [a for a in accounts if _loosens(books, a, command.state)]
-            # Where a scope has both, what tightens does not wait for the rest's approval.
-            others = [a for a in accounts if a not in looser]
-            terms, by = (command.state, command.reason), (principal.user_id, None)
-            changes = _change(books, others, terms, by, at)
-            result: TradingStateResult = TradingStateSet(changes)
-            if looser:
-                request = self._request(principal, command, at)
-                books.new_approval_requests.append(request)
-                result = ApprovalRequired(request)
+            await transaction.lock(())
+            books = await transaction.load(Wants(accounts=frozenset(), states=True))
+            if books.states.state(scope).strictness >= state.strictness:
+                return False
+            held = books.states.current.get(scope)
+            row = ScopeState(
+                epoch=books.states.epoch + 1,
+                scope=scope,
+                state=state,
+                action=held.action if held else MassAction.NONE,
+                reason=reason,
+                changed_by=by,
+                approved_by=None,
+                changed_at=at,
+            )
+            _put(books, row)
             await transaction.save(books)
-        self._announce(books)
-        return result
+        await self._close(books, await self._store.scopes.accounts_in(scope))
+        return True
 
     async def approve_trading_state(
         self, principal: Principal, request_id: str
@@ -78,56 +122,68 @@ class ControlDesk:
         request = await self._awaiting(principal, request_id)
         if request.requested_by == principal.user_id:
             raise Forbidden("another person than the requester must approve")
-        tenant = None if request.account_id else request.tenant_id
-        accounts = await self._scope(principal, request.account_id, tenant)
-        by = (request.requested_by, principal.user_id)
+        scope = request.wanted
+        _authorize_scope(principal, scope)
+        accounts = await self._store.scopes.accounts_in(scope)
         at = self._clock.now()
         async with self._store.transaction(urgent=True) as transaction:
-            await transaction.lock(accounts)
+            await transaction.lock(())
+            books = await transaction.load(Wants(accounts=frozenset(), states=True))
             # Asked once more, now that nobody can tighten: this must not undo a newer word.
             await self._awaiting(principal, request_id)
-            books = await transaction.load(Wants(accounts=frozenset(accounts)))
-            terms = (request.state, request.reason)
-            changes = _change(books, accounts, terms, by, at)
-            books.new_approval_requests.append(replace(request, approved_by=principal.user_id))
+            _refuse_overtaken(books, request, accounts)
+            approved = replace(request, approved_by=principal.user_id)
+            for each in (scope, *_stricter_accounts(books, request, accounts)):
+                _put(books, replace(_row(books, approved, at), scope=each))
+            books.new_approval_requests.append(approved)
             await transaction.save(books)
-        self._announce(books)
-        return TradingStateSet(changes)
+        return TradingStateSet(tuple(await self._close(books, accounts)))
 
     async def _awaiting(self, principal: Principal, request_id: str) -> ApprovalRequest:
         request = await self._store.approval_request(request_id)
         overdue = request is not None and self._clock.now() >= request.expires_at
         if request is None or overdue or request.tenant_id != principal.tenant_id:
-            raise NotFound(f"no request {request_id} awaits approval: ask anew")
+            raise _not_awaited(request_id)
         return request
 
-    async def _scope(
-        self, principal: Principal, account_id: AccountID | None, tenant_id: str | None
-    ) -> Sequence[AccountID]:
-        if account_id is not None:
-            if not principal.may_read(account_id):
-                raise NotFound(f"there is no account {account_id}")
-            return [account_id]
-        if tenant_id != principal.tenant_id:
-            raise NotFound(f"there is no tenant {tenant_id}")
-        return await self._store.account_ids(principal.tenant_id)
+    async def _scope(self, principal: Principal, command: SetTradingState) -> Scope:
+        """Return the scope that is meant. Raises NotFound for one that is not the principal's."""
+        scope = command.scope
+        if command.account_id is not None:
+            scope = Scope(ScopeKind.ACCOUNT, command.account_id)
+        elif scope is None:
+            scope = Scope(ScopeKind.TENANT, command.tenant_id or "")
+        _authorize_scope(principal, scope)
+        if not await self._store.scopes.has_scope(scope, principal.tenant_id):
+            raise NotFound(f"there is no {scope}")
+        return scope
 
-    def _request(self, principal: Principal, command: SetTradingState, at: int) -> ApprovalRequest:
+    def _request(
+        self, principal: Principal, command: SetTradingState, scope: Scope, at: int
+    ) -> ApprovalRequest:
+        is_account = scope.kind is ScopeKind.ACCOUNT
         return ApprovalRequest(
             id=base62(self._ids.next()),
             tenant_id=principal.tenant_id,
-            account_id=command.account_id,
+            account_id=AccountID(scope.id) if is_account else None,
+            scope=scope,
             state=command.state,
+            action=command.action,
             reason=command.reason,
             requested_by=principal.user_id,
             requested_at=at,
             expires_at=at + REQUEST_LIFE_NS,
         )
 
-    def _announce(self, books: Books) -> None:
-        for change in books.new_state_changes:
-            self._permits.hear(change.account_id, change.state)
-        self._doorbell.ring_states(books.new_state_changes)
+    async def _close(
+        self, books: Books, accounts: Collection[AccountID]
+    ) -> Sequence[TradingStateChange]:
+        """Let this process and the owners hear of what is committed, and its accounts follow."""
+        if not books.new_scope_states:
+            return ()
+        self._permits.hear(books.states)
+        await self._acknowledger.ring()
+        return await self._follower.follow(accounts)
 
 
 def _authorize(principal: Principal) -> None:
@@ -135,33 +191,89 @@ def _authorize(principal: Principal) -> None:
         raise Forbidden(f"this takes the permission {Permission.TRADING_STATE_WRITE}")
 
 
-def _loosens(books: Books, account_id: AccountID, state: TradingState) -> bool:
-    return books.accounts[account_id].trading_state.strictness > state.strictness
+def _authorize_scope(principal: Principal, scope: Scope) -> None:
+    """Raise NotFound, or Forbidden, for a scope that is not the principal's to set."""
+    if scope.kind is ScopeKind.ACCOUNT:
+        if not principal.may_read(AccountID(scope.id)):
+            raise NotFound(f"there is no account {scope.id}")
+    elif scope.kind is ScopeKind.TENANT:
+        if scope.id != principal.tenant_id:
+            raise NotFound(f"there is no tenant {scope.id}")
+    elif scope.tenant_id != principal.tenant_id:
+        # What is narrowed to no tenant holds for the others as well.
+        needed = Permission.TRADING_STATE_WRITE_ALL
+        if scope.tenant_id is not None or needed not in principal.permissions:
+            raise Forbidden(f"{scope} of all tenants takes the permission {needed}")
 
 
-def _change(
-    books: Books,
-    accounts: Sequence[AccountID],
-    terms: tuple[TradingState, str],
-    by: tuple[UserID, UserID | None],
-    at: int,
-) -> Sequence[TradingStateChange]:
-    (state, reason), (changed_by, approved_by) = terms, by
-    for account_id in accounts:
-        account = books.accounts[account_id]
-        if account.trading_state is state:
-            continue
-        books.put_account(replace(account, trading_state=state))
-        books.new_state_changes.append(
-            TradingStateChange(
-                tenant_id=account.tenant_id,
-                account_id=account_id,
-                before=account.trading_state,
-                state=state,
-                reason=reason,
-                changed_by=changed_by,
-                approved_by=approved_by,
-                changed_at=at,
-            )
-        )
-    return tuple(books.new_state_changes)
+def _is_seen(principal: Principal, scope: Scope) -> bool:
+    match scope.kind:
+        case ScopeKind.ACCOUNT:
+            return principal.may_read(AccountID(scope.id))
+        case ScopeKind.TENANT:
+            return scope.id == principal.tenant_id
+        case _:
+            return scope.tenant_id in {None, principal.tenant_id}
+
+
+def _row(books: Books, request: ApprovalRequest, at: int) -> ScopeState:
+    return ScopeState(
+        epoch=books.states.epoch + 1,
+        scope=request.wanted,
+        state=request.state,
+        action=request.action,
+        reason=request.reason,
+        changed_by=request.requested_by,
+        approved_by=request.approved_by,
+        changed_at=at,
+    )
+
+
+def _wanted(books: Books, request: ApprovalRequest, at: int) -> ScopeState:
+    """Return what is asked for, with what goes further already left as it is."""
+    row = _row(books, request, at)
+    held = books.states.current.get(row.scope)
+    if held is not None and held.action.rank > row.action.rank:
+        return replace(row, action=held.action)
+    return row
+
+
+def _loosens(books: Books, request: ApprovalRequest) -> bool:
+    return books.states.state(request.wanted).strictness > request.state.strictness
+
+
+def _stricter_accounts(
+    books: Books, request: ApprovalRequest, accounts: Collection[AccountID]
+) -> list[Scope]:
+    """Return the accounts of a tenant that are stricter by themselves than is asked for all."""
+    if request.wanted.kind is not ScopeKind.TENANT:
+        return []
+    scopes = (Scope(ScopeKind.ACCOUNT, account_id) for account_id in sorted(accounts))
+    wanted = request.state.strictness
+    return [scope for scope in scopes if books.states.state(scope).strictness > wanted]
+
+
+def _refuse_overtaken(
+    books: Books, request: ApprovalRequest, accounts: Collection[AccountID]
+) -> None:
+    for scope in (request.wanted, *_stricter_accounts(books, request, accounts)):
+        row = books.states.current.get(scope)
+        if row is not None and row.changed_at > request.requested_at:
+            raise _not_awaited(request.id)
+
+
+def _not_awaited(request_id: str) -> NotFound:
+    return NotFound(f"no request {request_id} awaits approval: ask anew")
+
+
+def _put(books: Books, row: ScopeState) -> None:
+    """Set a scope's state, unless it is so already; the one before it ends."""
+    held = books.states.current.get(row.scope)
+    before = (held.state, held.action) if held else (TradingState.ACTIVE, MassAction.NONE)
+    if before == (row.state, row.action):
+        return
+    row = replace(row, epoch=books.states.epoch + 1)
+    if held is not None:
+        books.new_scope_states.append(replace(held, ended_epoch=row.epoch))
+    books.new_scope_states.append(row)
+    books.states = replace(books.states, current={**books.states.current, row.scope: row})

@@ -79,7 +79,7 @@ class OrderDesk:
         if errors := input_errors(command):
             return InvalidInput(errors)
         await self._prepare(command)
-        decided = await self._decide(command, wait_for)
+        decided = await self._decide(principal, command, wait_for)
         if isinstance(decided, Order | ClOrdIdConflict):
             return decided
         raise TypeError(f"a place cannot end in {type(decided).__name__}")
@@ -118,7 +118,7 @@ class OrderDesk:
         authorize(principal, command.account_id)
         if errors := input_errors(command) or self._symbol_errors(command.symbol):
             return InvalidInput(errors)
-        decided = await self._decide(command, WaitFor.COMMIT)
+        decided = await self._decide(principal, command, WaitFor.COMMIT)
         match decided:
             case OrderMassCancelReport() | ClOrdIdConflict():
                 return decided
@@ -141,7 +141,7 @@ class OrderDesk:
         async with self._store.transaction() as transaction:
             await transaction.lock([command.account_id])
             books = await transaction.load(wants([command], self._catalogue))
-            return self._clerk.preview(books, command, self._clock.now())
+            return self._clerk.preview(books, command, self._clock.now(), principal.user_id)
 
     async def _amend(
         self, principal: Principal, command: ReplaceOrder | CancelOrder, wait_for: WaitFor
@@ -151,15 +151,20 @@ class OrderDesk:
             return InvalidInput(errors)
         if isinstance(command, ReplaceOrder):
             await self._prepare(command)
-        decided = await self._decide(command, wait_for)
+        decided = await self._decide(principal, command, wait_for)
         if isinstance(decided, Order | OrderCancelReject | ClOrdIdConflict):
             return decided
         raise TypeError(f"an amendment cannot end in {type(decided).__name__}")
 
-    async def _decide(self, command: OrderCommand, wait_for: WaitFor) -> Decided:
+    async def _decide(
+        self, principal: Principal, command: OrderCommand, wait_for: WaitFor
+    ) -> Decided:
         """Have a command committed, and wait for the broker's first word where that is asked."""
         broker = await self._broker_of(command.account_id)
-        settled = await self._queue.put(command, broker, awaits_broker=wait_for is WaitFor.BROKER)
+        waits = wait_for is WaitFor.BROKER
+        settled = await self._queue.put(
+            command, broker, awaits_broker=waits, user_id=principal.user_id
+        )
         if settled.first_word is None:
             return settled.decided
         with contextlib.suppress(TimeoutError):

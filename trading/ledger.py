@@ -8,8 +8,8 @@ from trading.account import TradingState
 from trading.books import Books
 from trading.command import Command, CommandKind, CommandState
 from trading.execution import ExecType
-from trading.order import ApprovedOrder, ApprovedReplace, Order
-from trading.reject import CxlRejReason, CxlRejResponseTo, RejectedBy
+from trading.order import ApprovedOrder, ApprovedReplace, Order, OrdStatus
+from trading.reject import CxlRejReason, CxlRejResponseTo, OrdRejReason, RejectedBy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,11 +38,12 @@ def dispatch(
         command, state=CommandState.SENT, attempt=command.attempt + 1, epoch=epoch, sent_at=at
     )
     books.put_command(sent)
+    order = books.orders[command.order_id]
     return Dispatch(
         command=sent,
-        order=books.orders[command.order_id],
+        order=order,
         approved=approved,
-        approved_under=books.accounts[command.account_id].trading_state,
+        approved_under=books.accounts[command.account_id].state_for(order, command.user_id),
     )
 
 
@@ -115,6 +116,26 @@ def withdraw_unsent(books: Books, order: Order, at: int) -> bool:
             books.settle(command, CommandState.SUPERSEDED, "canceled before it was sent")
             withdrawn = True
     return withdrawn
+
+
+def withhold(books: Books, command: Command, reason: OrdRejReason, text: str, at: int) -> None:
+    """End a NEW or REPLACE that is queued and must not be sent: it is refused by us."""
+    if command.kind is not CommandKind.NEW:
+        refusal = (CxlRejReason.OTHER, RejectedBy.GATEWAY, text)
+        refuse_amendment(books, command, CommandState.WITHHELD, refusal, at)
+        return
+    books.settle(command, CommandState.WITHHELD, text)
+    order = books.orders[command.order_id]
+    if order.status is OrdStatus.PENDING_NEW:
+        refused = replace(
+            order,
+            status=OrdStatus.REJECTED,
+            rejected_by=RejectedBy.GATEWAY,
+            ord_rej_reason=reason,
+            text=text,
+        )
+        books.record(refused, ExecType.REJECTED, at)
+    refuse_queued(books, books.orders[order.id], at)
 
 
 def leave_doubt(books: Books, order: Order, evidence: str, at: int) -> None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         OrderID,
         SecondaryOrderID,
         TenantID,
+        UserID,
         WireID,
     )
 
@@ -139,6 +140,8 @@ class Order:
     rejected_by: RejectedBy | None = None
     ord_rej_reason: OrdRejReason | None = None
     text: str | None = None
+    user_id: UserID | None = None
+    """Who has entered it; None where that was not recorded."""
 
     @property
     def ord_status(self) -> OrdStatus:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum, unique
 from typing import ClassVar
 
+from trading.closing import Acknowledgement
 from trading.control import ApprovalRequest, TradingStateChange
 from trading.execution import OrderCancelReject
 from trading.ids import AccountID, ClOrdID
@@ -53,9 +54,13 @@ class OrderMassCancelReport:
 
 @dataclass(frozen=True, slots=True)
 class TradingStateSet:
-    """The trading state was changed, at once, for these accounts."""
+    """The trading state was changed, at once, for these accounts.
+
+    What was tightened is acknowledged; a release needs no acknowledgement.
+    """
 
     changes: Sequence[TradingStateChange]
+    acknowledgement: Acknowledgement | None = None
 
 
 @dataclass(frozen=True, slots=True)

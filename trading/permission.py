@@ -20,6 +20,7 @@ class Permission(StrEnum):
     QUOTES_READ = "quotes:read"
     TRADING_STATE_READ = "trading-state:read"
     TRADING_STATE_WRITE = "trading-state:write"
+    TRADING_STATE_WRITE_ALL = "trading-state:write-all"
     SCHEMA_READ = "schema:read"
 
 

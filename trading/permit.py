@@ -5,22 +5,26 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from trading.account import TradingState
-from trading.ids import AccountID
+from trading.control import NOTHING_SET, TradingStates
 from trading.ports import Clock, PermitRefused
+from trading.scope import Subject
 
 
 class Permits:
-    """Whether this process may send, and the trading states of accounts as it last heard them.
+    """Whether this process may send, and the trading states of all scopes as it last heard them.
 
     It may send until a deadline, which its lease pushes on: a process that was stopped for long
     and goes on finds it passed, before it can have heard of anything.
     """
 
     def __init__(self, clock: Clock) -> None:
-        """Begin closed, and with no word of any account."""
+        """Begin closed, and with no word of any scope."""
         self._clock = clock
         self._deadline = 0
-        self._states: dict[AccountID, TradingState] = {}
+        self._states = NOTHING_SET
+        self._epoch = 0
+        self._is_any_set = False
+        self._halted_by: str | None = None
 
     @property
     def is_open(self) -> bool:
@@ -40,30 +44,48 @@ class Permits:
         """Let nothing more leave."""
         self._deadline = 0
 
-    def hear(self, account_id: AccountID, state: TradingState) -> None:
-        """Take in an account's trading state, with effect on everything not yet written."""
-        self._states[account_id] = state
+    def hear(self, states: TradingStates) -> None:
+        """Take in the trading states, with effect on everything not yet written.
 
-    def permit(self, account_id: AccountID, approved_under: TradingState) -> AccountPermit:
+        Those of an earlier moment than the last ones are passed over.
+        """
+        if (epoch := states.epoch) < self._epoch:
+            return
+        self._epoch, self._states = epoch, states
+        self._is_any_set = any(
+            row.state is not TradingState.ACTIVE for row in states.current.values()
+        )
+
+    def halt(self, by: str) -> None:
+        """Let no NEW or REPLACE leave this process, whatever the states say, until `resume`."""
+        self._halted_by = by
+
+    def resume(self) -> None:
+        """Go by the trading states again."""
+        self._halted_by = None
+
+    def permit(self, subject: Subject, approved_under: TradingState) -> OrderPermit:
         """Give leave to send what was approved under a trading state, while none is stricter."""
-        return AccountPermit(self, account_id, approved_under)
+        return OrderPermit(self, subject, approved_under)
 
-    def state(self, account_id: AccountID, default: TradingState) -> TradingState:
-        """Return the state last heard of, or the one given."""
-        return self._states.get(account_id, default)
+    def check_state(self, subject: Subject, approved_under: TradingState) -> None:
+        """Raise PermitRefused if some scope of an order forbids what was approved."""
+        if self._halted_by is not None:
+            raise PermitRefused(f"trading is {TradingState.HALTED} by {self._halted_by}")
+        state = self._states.over(subject) if self._is_any_set else TradingState.ACTIVE
+        if state.strictness > approved_under.strictness or state is TradingState.HALTED:
+            raise PermitRefused(f"trading is {state} for this order")
 
 
 @dataclass(frozen=True, slots=True)
-class AccountPermit:
-    """Leave to send one command of one account."""
+class OrderPermit:
+    """Leave to send one command of one order."""
 
     permits: Permits
-    account_id: AccountID
+    subject: Subject
     approved_under: TradingState
 
     def check(self) -> None:
         """Raise PermitRefused if the gate has closed since the approval."""
         self.permits.check_open()
-        state = self.permits.state(self.account_id, self.approved_under)
-        if state.strictness > self.approved_under.strictness or state is TradingState.HALTED:
-            raise PermitRefused(f"the account is {state}")
+        self.permits.check_state(self.subject, self.approved_under)

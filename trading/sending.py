@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 
+from trading.control import subject_of_order
 from trading.ledger import Dispatch
 from trading.order import ApprovedOrder, ApprovedReplace
 from trading.permit import Permits
@@ -45,7 +46,9 @@ async def attempt(broker: Broker, dispatch: Dispatch, permits: Permits) -> Answe
 
 
 async def _hand_over(broker: Broker, dispatch: Dispatch, permits: Permits) -> None:
-    permit = permits.permit(dispatch.order.account_id, dispatch.approved_under)
+    broker_name, user_id = broker.capabilities.broker, dispatch.command.user_id
+    subject = subject_of_order(dispatch.order, broker_name, user_id)
+    permit = permits.permit(subject, dispatch.approved_under)
     match dispatch.approved:
         case ApprovedOrder() as approved:
             await broker.submit(approved, permit)

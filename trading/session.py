@@ -32,6 +32,8 @@ from trading.recorder import (
 )
 from trading.sending import attempt
 from trading.store import Reads, Store, StoreUnavailable
+from trading.watch import StateWatch
+from trading.winddown import WindDown
 
 logger = logging.getLogger(__name__)
 
@@ -46,12 +48,13 @@ class SessionSettings:
     """How patient a session is, in seconds.
 
     It compares its orders with the broker's every so often, asks about a command that the stream
-    does not answer, and waits for what is under way when it stops.
+    does not answer, and waits for what is under way when it stops, or when a scope is closed.
     """
 
     reconcile_every_s: float = 10.0
     answer_within_s: float = 5.0
     drain_s: float = 2.0
+    flush_s: float = 1.0
 
 
 class Fenced(Exception):
@@ -74,10 +77,15 @@ class BrokerSession:
         epoch: int = 1,
         known: KnownOrders | None = None,
         settings: SessionSettings | None = None,
+        wind_down: WindDown | None = None,
     ) -> None:
-        """Take the broker's adapter and everything that recording its claims needs."""
+        """Take the broker's adapter and everything that recording its claims needs.
+
+        `wind_down` cancels and closes what trading states say; None leaves that to people.
+        """
         self._broker = broker
         self._store = store
+        self._wind_down = wind_down
         self._recorder = recorder
         self._permits = permits
         self._doorbell = doorbell
@@ -90,6 +98,15 @@ class BrokerSession:
             reads=reads,
             clock=clock,
             answer_within_s=self._settings.answer_within_s,
+        )
+        self._watch = StateWatch(
+            store=store,
+            reads=reads,
+            permits=permits,
+            doorbell=doorbell,
+            clock=clock,
+            session=(self.name, epoch),
+            flush_s=self._settings.flush_s,
         )
         self._inbox: asyncio.Queue[News] = asyncio.Queue(_INBOX_MAX)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -111,6 +128,7 @@ class BrokerSession:
     async def start(self) -> None:
         """Open the session: start-up is recovery, so what was in flight is settled from here on."""
         accounts = await self._store.accounts_at(self.name)
+        await self._watch.begin()
         await self._broker.connect(await self._store.cursor(self.name))
         self._start(self._listen(), "listen")
         self._start(self._record(), "record")
@@ -118,6 +136,9 @@ class BrokerSession:
         self._start(self._look_for_queued(accounts), "queued")
         self._start(self._ring_by_itself(), "ring")
         self._start(self._reconcile_forever(accounts), "reconcile")
+        self._start(self._watch.run(accounts, self._sends), "states")
+        if self._wind_down is not None:
+            self._start(self._wind_down.run(accounts, self.wake), "wind-down")
         self.is_open = True
 
     async def stop(self) -> None:
@@ -129,6 +150,7 @@ class BrokerSession:
             async with asyncio.timeout(self._settings.drain_s):
                 await self._inbox.join()
         await self.abandon()
+        await self._watch.end()
 
     async def abandon(self) -> None:
         """Stop at once, as a process must that no longer owns the session."""
@@ -140,8 +162,9 @@ class BrokerSession:
         await self._broker.close()
 
     def wake(self) -> None:
-        """Look for commands that another process has queued, now."""
+        """Look for commands that another process has queued, and for trading states, now."""
         self._rung.set()
+        self._watch.wake()
 
     def dispatch(self, dispatches: Iterable[Dispatch]) -> None:
         """Send commands that are committed as SENT."""
@@ -214,7 +237,7 @@ class BrokerSession:
     async def _ring_by_itself(self) -> None:
         while True:
             await self._clock.sleep(_LOOK_S)
-            self._rung.set()
+            self.wake()
 
     async def _look_for_queued(self, accounts: Sequence[AccountID]) -> None:
         """Take up what other processes have accepted: each command once, for it is kept here."""

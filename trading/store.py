@@ -11,13 +11,14 @@ from typing import Protocol
 from trading.account import Account, Position
 from trading.books import Books, Wants
 from trading.command import Command, CommandState
-from trading.control import ApprovalRequest, TradingStateChange
+from trading.control import ApprovalRequest, Confirmation, TradingStateChange, TradingStates
 from trading.decision import RiskDecision
 from trading.execution import Break, ExecutionReport, OrderCancelReject, Report
 from trading.ids import AccountID, ClOrdID, InstrumentID, OrderID, TenantID, WireID
 from trading.limits import Limits
 from trading.order import Order, OrdStatus, Side
 from trading.quote import Quote
+from trading.scope import Scope
 
 
 class Transaction(Protocol):
@@ -35,6 +36,10 @@ class Transaction(Protocol):
 
 class Store(Protocol):
     """The system of record."""
+
+    @property
+    def scopes(self) -> Scopes:
+        """Trading states by scope."""
 
     def transaction(self, *, urgent: bool = False) -> AbstractAsyncContextManager[Transaction]:
         """Begin a transaction; an urgent one waits for no order. Raises StoreUnavailable."""
@@ -71,6 +76,34 @@ class Store(Protocol):
 
         One is overtaken when a trading state that it was about has changed since.
         """
+
+
+class Scopes(Protocol):
+    """Trading states by scope, and what the owners of sessions have taken in of them."""
+
+    async def trading_states(self) -> TradingStates:
+        """Return the states of all scopes as of now."""
+
+    async def accounts_in(self, scope: Scope) -> Sequence[AccountID]:
+        """Return the accounts of which some orders may be in a scope, in order."""
+
+    async def has_scope(self, scope: Scope, tenant_id: TenantID) -> bool:
+        """Tell whether there is what a scope names; a user must be the tenant's."""
+
+    async def clean(self, epoch: int, at: int) -> None:
+        """Note when the broker showed no order any more that a state was to cancel."""
+
+    async def confirmations(self) -> Sequence[Confirmation]:
+        """Return how far the owners of all brokers' sessions are."""
+
+    async def own(self, confirmation: Confirmation) -> None:
+        """Say that a session has a new owner, and which states it has begun with."""
+
+    async def confirm(self, confirmation: Confirmation) -> None:
+        """Say that a session's owner has taken states in; a later owner's word stands."""
+
+    async def disown(self, confirmation: Confirmation) -> None:
+        """Say that a session has no owner any more: nobody need be waited for."""
 
 
 class ReferencePrices(Protocol):

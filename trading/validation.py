@@ -6,6 +6,7 @@ import unicodedata
 from collections.abc import Iterator
 from decimal import Decimal
 
+from trading.account import TradingState
 from trading.command import (
     CancelAllOrders,
     OrderCommand,
@@ -14,10 +15,12 @@ from trading.command import (
     ReplaceOrder,
     SetTradingState,
 )
+from trading.control import MassAction
 from trading.ids import CL_ORD_ID_MAX
 from trading.order import OrdType, TimeInForce
 from trading.quantity import ZERO
 from trading.reject import InputError
+from trading.scope import Scope, ScopeKind
 
 _NAME_MAX = 64
 _REASON_MAX = 500
@@ -37,7 +40,26 @@ def state_errors(command: SetTradingState) -> tuple[InputError, ...]:
     if not all(map(_is_writable, command.reason)):
         message = "reason has control characters, or half a surrogate pair: leave them out"
         return (_error("reason", "MALFORMED", message),)
-    return ()
+    return (*_scope_errors(command.scope), *_action_errors(command))
+
+
+def _scope_errors(scope: Scope | None) -> Iterator[InputError]:
+    if scope is not None and scope.kind is not ScopeKind.ALL:
+        yield from _id_errors(f"scope.{scope.kind.lower()}", scope.id)
+
+
+def _action_errors(command: SetTradingState) -> Iterator[InputError]:
+    if command.state is TradingState.ACTIVE and command.action.cancels:
+        message = "what is ACTIVE goes on: leave the action out, or set REDUCING or HALTED"
+        yield _error("action", "NOT_ALLOWED", message)
+    if command.action is not MassAction.FLATTEN:
+        return
+    if command.state is not TradingState.REDUCING:
+        message = "positions are closed under REDUCING, for nothing may leave under HALTED"
+        yield _error("action", "NOT_ALLOWED", message)
+    if command.scope is not None and command.scope.kind in {ScopeKind.USER, ScopeKind.STRATEGY}:
+        message = "a position is an account's: flatten accounts or instruments"
+        yield _error("action", "NOT_ALLOWED", message)
 
 
 def _is_writable(character: str) -> bool:

@@ -37,10 +37,12 @@ from persistence.tables.order import (
     decisions,
     orders,
 )
+from persistence.tables.scope import IN_FORCE, confirmations, scope_states
 
 __all__ = [
     "EXECUTION_REPORT",
     "FILL_REPORT",
+    "IN_FORCE",
     "OPEN_COMMAND",
     "OPEN_ORDER",
     "ORDER_CANCEL_REJECT",
@@ -50,6 +52,7 @@ __all__ = [
     "broker_events",
     "cl_ord_ids",
     "commands",
+    "confirmations",
     "decisions",
     "entitlements",
     "fills",
@@ -63,6 +66,7 @@ __all__ = [
     "positions",
     "reference_prices",
     "reports",
+    "scope_states",
     "stream_cursors",
     "tenants",
     "trading_state_changes",

@@ -2,12 +2,21 @@
 
 import sqlalchemy as sa
 
-from persistence.columns import COUNT, ID, INSTANT, TEXT, Exact, OneOf
-from persistence.tables.base import ROOM_TO_CHANGE, column, key, metadata, optional, serial
+from persistence.columns import COUNT, ID, INSTANT, TEXT, Exact, OneOf, ScopedStates
+from persistence.tables.base import (
+    ROOM_TO_CHANGE,
+    column,
+    key,
+    metadata,
+    optional,
+    serial,
+)
 from trading.account import TradingState
+from trading.control import MassAction
 from trading.limits import LimitName
 from trading.permission import Entitlement
 from trading.ports import Environment
+from trading.scope import ScopeKind
 
 gateway = sa.Table(
     "gateway",
@@ -35,6 +44,7 @@ accounts = sa.Table(
     column("last_seq", COUNT),
     column("fence", COUNT),
     column("open_orders", COUNT),
+    column("scoped_states", ScopedStates(), server_default=""),
     sa.Index("ix_accounts_tenant", "tenant_id", "id"),
     sa.Index("ix_accounts_broker", "broker", "id"),
     sa.CheckConstraint("last_seq >= 0", name="last_seq"),
@@ -98,6 +108,8 @@ trading_state_changes = sa.Table(
     column("changed_by", ID),
     optional("approved_by", ID),
     column("changed_at", INSTANT),
+    optional("scope_kind", OneOf(ScopeKind)),
+    optional("scope_id", ID),
 )
 
 approval_requests = sa.Table(
@@ -112,4 +124,8 @@ approval_requests = sa.Table(
     column("requested_at", INSTANT),
     column("expires_at", INSTANT),
     optional("approved_by", ID),
+    optional("scope_kind", OneOf(ScopeKind)),
+    optional("scope_id", ID),
+    optional("scope_tenant_id", ID),
+    column("action", OneOf(MassAction), server_default=MassAction.NONE),
 )

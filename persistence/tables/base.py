@@ -30,9 +30,9 @@ def optional(name: str, type_: Any, *rules: Any) -> sa.Column[Any]:
     return sa.Column(name, type_, *rules, nullable=True)
 
 
-def key(name: str, type_: Any, *rules: Any) -> sa.Column[Any]:
+def key(name: str, type_: Any, *rules: Any, **options: Any) -> sa.Column[Any]:
     """Make a column of the primary key."""
-    return sa.Column(name, type_, *rules, primary_key=True, nullable=False)
+    return sa.Column(name, type_, *rules, primary_key=True, nullable=False, **options)
 
 
 def serial() -> sa.Column[Any]:

@@ -44,6 +44,7 @@ orders = sa.Table(
     optional("rejected_by", OneOf(RejectedBy)),
     optional("ord_rej_reason", OneOf(OrdRejReason)),
     optional("text", TEXT),
+    optional("user_id", ID),
 )
 
 OPEN_ORDER = sa.not_(among(orders.c.status, TERMINAL))
@@ -78,6 +79,7 @@ commands = sa.Table(
     optional("terms_stop_px", Exact()),
     optional("terms_reserve_px", Exact()),
     optional("evidence", TEXT),
+    optional("user_id", ID),
     sa.Index("ix_commands_order", "order_id"),
     sa.CheckConstraint("attempt >= 0", name="attempt"),
 )

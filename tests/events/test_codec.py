@@ -25,6 +25,7 @@ from trading.execution import ExecType, ExecutionReport, OrderCancelReject, Orig
 from trading.order import OrdStatus, OrdType, Side, TimeInForce
 from trading.quote import Quote
 from trading.reject import CxlRejReason, CxlRejResponseTo, OrdRejReason, RejectedBy
+from trading.scope import ScopeKind
 
 ENUMS = (
     TradingState,
@@ -38,6 +39,7 @@ ENUMS = (
     OrdRejReason,
     CxlRejReason,
     CxlRejResponseTo,
+    ScopeKind,
 )
 IDS = ("str", "AccountID", "TenantID", "UserID", "OrderID", "ClOrdID", "ExecID", "InstrumentID")
 DECIMALS = st.decimals(-(10**15) + 1, 10**15 - 1, places=12, allow_nan=False)

@@ -9,8 +9,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from persistence import mapping, tables
-from persistence.columns import Checks, Exact, OneOf
+from persistence.columns import Checks, Exact, OneOf, ScopedStates
 from persistence.rows import Rows
+from trading.account import TradingState
 from trading.decision import Check, Verdict
 from trading.reject import OrdRejReason
 
@@ -32,6 +33,8 @@ CHECKS = st.builds(
     used=st.none() | DECIMALS,
 )
 
+SCOPED = st.tuples(TEXTS, TEXTS, st.sampled_from(TradingState))
+
 
 def values_of(column: sa.Column[Any]) -> st.SearchStrategy[Any]:
     match column.type:
@@ -39,8 +42,9 @@ def values_of(column: sa.Column[Any]) -> st.SearchStrategy[Any]:
             return DECIMALS
         case OneOf(members=members):
             return st.sampled_from([*members.__members__.values()])
-        case Checks():
-            return st.lists(CHECKS, max_size=2).map(tuple)
+        case Checks() | ScopedStates() as several:
+            each = CHECKS if isinstance(several, Checks) else SCOPED
+            return st.lists(each, max_size=2).map(tuple)
         case sa.Boolean():
             return st.booleans()
         case sa.BigInteger():

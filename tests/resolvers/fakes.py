@@ -7,9 +7,10 @@ from typing import Any
 
 from resolvers.context import Context
 from schema.context import Gateway
+from tests.trading.builders import set_for
 from trading.account import Account, Position, TradingState
 from trading.command import CancelAllOrders, CancelOrder, PlaceOrder, ReplaceOrder, SetTradingState
-from trading.control import ApprovalRequest, TradingStateChange
+from trading.control import ApprovalRequest, ScopeState, TradingStateChange
 from trading.decision import Check, RiskDecision, Verdict
 from trading.execution import (
     Break,
@@ -48,6 +49,7 @@ from trading.permission import Entitlement, Permission, Principal
 from trading.ports import Capabilities, Environment, ReplaceModel
 from trading.quote import Quote
 from trading.reject import CxlRejReason, CxlRejResponseTo, InputError, RejectedBy
+from trading.scope import Scope, ScopeKind
 from trading.store import OrderFilter, Page
 
 OURS = AccountID("ours")
@@ -190,6 +192,10 @@ def a_quote(symbol: InstrumentID = AAPL, bid: str = "160", ask: str = "162") -> 
         received_at=NOON,
         source="simulated",
     )
+
+
+def a_state() -> ScopeState:
+    return set_for(Scope(ScopeKind.ALL), TradingState.HALTED)
 
 
 def a_change() -> TradingStateChange:
@@ -378,6 +384,10 @@ class FakeDesk:
         self, principal: Principal, command: SetTradingState
     ) -> TradingStateResult:
         done: TradingStateResult = self._take(TradingStateSet([a_change()]), principal, command)
+        return done
+
+    async def trading_states(self, principal: Principal) -> Sequence[ScopeState]:
+        done: Sequence[ScopeState] = self._take([a_state()], principal, None)
         return done
 
     async def approve_trading_state(

@@ -210,6 +210,7 @@ WHOSE: Mapping[str, frozenset[Role]] = {
     "Query.quotes": EVERYBODY,
     "Query.instrument": EVERYBODY,
     "Query.instruments": EVERYBODY,
+    "Query.tradingStates": EVERYBODY,
     "Mutation.placeOrder": TRADERS,
     "Mutation.replaceOrder": TRADERS,
     "Mutation.cancelOrder": TRADERS,

@@ -253,8 +253,10 @@ class Raw:
         return first & 0x0F, await self.reader.readexactly(length)
 
     async def any(self) -> Any:
-        """Return the next message. Raises Closed."""
-        opcode, payload = await self.heard()
+        """Return the next message, and answer a ping of the WebSocket's own. Raises Closed."""
+        while (frame := await self.heard())[0] == 9:
+            await self.frame(frame[1], 10)
+        opcode, payload = frame
         match opcode:
             case 1:
                 return json.loads(payload)

@@ -5,9 +5,10 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
-from trading.account import Account
+from trading.account import Account, TradingState
 from trading.books import Books
 from trading.command import CancelOrder, OrderTarget, PlaceOrder, ReplaceOrder
+from trading.control import MassAction, ScopeState, TradingStates
 from trading.execution import BrokerCancelReject, BrokerReport, ExecType, Fill, Origin, Report
 from trading.ids import (
     AccountID,
@@ -27,6 +28,7 @@ from trading.permission import Entitlement, Permission, Principal
 from trading.ports import BrokerOrder
 from trading.quote import Quote
 from trading.reject import CxlRejReason
+from trading.scope import Scope, ScopeKind
 
 D = Decimal
 NS = 1_000_000_000
@@ -135,6 +137,26 @@ def order(**fields: Any) -> Order:
         reserve_px=D(100),
     )
     return replace(plain, **fields)
+
+
+def set_for(scope: Scope, state: TradingState, epoch: int = 1, **fields: Any) -> ScopeState:
+    """Say that a state was set for a scope."""
+    plain = ScopeState(
+        epoch=epoch,
+        scope=scope,
+        state=state,
+        action=MassAction.NONE,
+        reason="a drill",
+        changed_by=UserID("officer"),
+        approved_by=None,
+        changed_at=NOW,
+    )
+    return replace(plain, **fields)
+
+
+def halted(account_id: AccountID = ACCOUNT) -> TradingStates:
+    row = set_for(Scope(ScopeKind.ACCOUNT, account_id), TradingState.HALTED)
+    return TradingStates.of_rows([row])
 
 
 def place(cl_ord_id: str = "p1", **fields: Any) -> PlaceOrder:

@@ -26,6 +26,7 @@ from trading.order import Order
 from trading.permit import Permits
 from trading.recorder import Recorder
 from trading.session import BrokerSession
+from trading.winddown import WindDown
 
 FOR_EVER = 1 << 63
 
@@ -39,6 +40,7 @@ class House:
         store: MemoryStore | None = None,
         broker: ScriptedBroker | None = None,
         ids: Sequential | None = None,
+        winds_down: bool = False,
     ) -> None:
         self.store = store or MemoryStore(*(accounts or (account(),)))
         self.store.state.references[AAPL] = quote()
@@ -48,6 +50,17 @@ class House:
         self.permits = Permits(self.clock)
         self.permits.extend(FOR_EVER)
         clerk = Clerk(self.gate, self.ids)
+        self.quotes = NoQuotes()
+        wind_down = WindDown(
+            broker=self.broker,
+            store=self.store,
+            reads=self.store,
+            clerk=clerk,
+            prices=self.quotes,
+            doorbell=self.bell,
+            clock=self.clock,
+            ids=self.ids,
+        )
         self.session = BrokerSession(
             broker=self.broker,
             store=self.store,
@@ -56,8 +69,8 @@ class House:
             permits=self.permits,
             doorbell=self.bell,
             clock=self.clock,
+            wind_down=wind_down if winds_down else None,
         )
-        self.quotes = NoQuotes()
         self.queue = CommandQueue(
             store=self.store,
             clerk=clerk,

@@ -8,18 +8,28 @@ from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 
 from tests.trading.builders import FUTURE, STOCK, assert_gapless
-from trading.account import Account, Position
+from trading.account import Account, Position, TradingState
 from trading.books import Books, ClaimKey, Wants
 from trading.command import Claim, Command, CommandState
-from trading.control import ApprovalRequest, TradingStateChange
+from trading.control import (
+    ApprovalRequest,
+    Confirmation,
+    MassAction,
+    ScopeState,
+    TradingStateChange,
+    TradingStates,
+)
 from trading.decision import RiskDecision
 from trading.execution import Break, ExecutionReport, Fill, OrderCancelReject, Report
-from trading.ids import AccountID, ClOrdID, InstrumentID, OrderID, TenantID, WireID
+from trading.ids import AccountID, ClOrdID, InstrumentID, OrderID, TenantID, UserID, WireID
 from trading.instrument import Catalogue
 from trading.limits import Limits
 from trading.order import Order
 from trading.quote import Quote
+from trading.scope import Scope, ScopeKind
 from trading.store import OrderFilter, Page, StoreOverloaded, StoreUnavailable
+
+_TURN = AccountID("the turn to change a state")
 
 
 class Failure(Enum):
@@ -49,6 +59,7 @@ class State:
     changes: list[TradingStateChange] = field(default_factory=list)
     requests: dict[str, ApprovalRequest] = field(default_factory=dict)
     cursors: dict[str, str] = field(default_factory=dict)
+    scope_states: dict[int, ScopeState] = field(default_factory=dict)
 
     def copy(self) -> "State":
         return State(**{name: copy(value) for name, value in vars(self).items()})
@@ -76,6 +87,7 @@ class State:
         self.changes += books.new_state_changes
         self.decisions |= {(a, c): decision for a, c, decision in books.new_decisions}
         self.requests |= {each.id: each for each in books.new_approval_requests}
+        self.scope_states |= {each.epoch: each for each in books.new_scope_states}
         if books.cursor:
             self.cursors |= dict([books.cursor])
         for each in self.accounts.values():
@@ -136,6 +148,10 @@ class MemoryTransaction:
         books.limits = {k: v for k, v in state.limits.items() if k in self._locked}
         books.references = dict(state.references)
         books.seen_keys = set(wants.broker_keys & state.keys)
+        if wants.states:
+            turn = self._store.locks.setdefault(_TURN, asyncio.Lock())
+            await self._stack.enter_async_context(turn)
+            books.states = TradingStates.of_rows(self._store.state.scope_states.values())
         return books
 
     async def save(self, books: Books) -> None:
@@ -146,11 +162,83 @@ class MemoryTransaction:
         self.saved = books
 
 
+class MemoryScopes:
+    """Trading states by scope, and the owners' confirmations."""
+
+    def __init__(self, store: "MemoryStore") -> None:
+        self._store = store
+        self.owners: dict[str, Confirmation] = {}
+
+    async def trading_states(self) -> TradingStates:
+        if self._store.is_down:
+            raise StoreUnavailable("down")
+        return TradingStates.of_rows(self._store.state.scope_states.values())
+
+    async def accounts_in(self, scope: Scope) -> Sequence[AccountID]:
+        return sorted(each.id for each in self._store.state.accounts.values() if _in(scope, each))
+
+    async def has_scope(self, scope: Scope, tenant_id: TenantID) -> bool:
+        del tenant_id
+        return scope.id != "nowhere"
+
+    async def clean(self, epoch: int, at: int) -> None:
+        rows = self._store.state.scope_states
+        rows[epoch] = replace(rows[epoch], clean_at=at)
+
+    async def confirmations(self) -> Sequence[Confirmation]:
+        return list(self.owners.values())
+
+    async def own(self, confirmation: Confirmation) -> None:
+        self.owners[confirmation.broker] = confirmation
+
+    async def confirm(self, confirmation: Confirmation) -> None:
+        if self.owners[confirmation.broker].epoch == confirmation.epoch:
+            self.owners[confirmation.broker] = confirmation
+
+    async def disown(self, confirmation: Confirmation) -> None:
+        if self.owners[confirmation.broker].epoch == confirmation.epoch:
+            del self.owners[confirmation.broker]
+
+
+def _in(scope: Scope, account: Account) -> bool:
+    tenant = scope.id if scope.kind is ScopeKind.TENANT else scope.tenant_id
+    if tenant is not None and tenant != account.tenant_id:
+        return False
+    match scope.kind:
+        case ScopeKind.ACCOUNT:
+            return scope.id == account.id
+        case ScopeKind.BROKER:
+            return scope.id == account.broker
+        case _:
+            return True
+
+
+def _states_of(accounts: Sequence[Account]) -> dict[int, ScopeState]:
+    """Set by themselves the accounts that begin stricter, as they came to be so."""
+    stricter = [each for each in accounts if each.trading_state is not TradingState.ACTIVE]
+    return {
+        epoch: ScopeState(
+            epoch=epoch,
+            scope=Scope(ScopeKind.ACCOUNT, each.id),
+            state=each.trading_state,
+            action=MassAction.NONE,
+            reason="before",
+            changed_by=UserID("somebody"),
+            approved_by=None,
+            changed_at=0,
+        )
+        for epoch, each in enumerate(stricter, 1)
+    }
+
+
 class MemoryStore:
     """The store and its query side, over one State. `failures` strike the next transactions."""
 
     def __init__(self, *accounts: Account) -> None:
-        self.state = State(accounts={each.id: each for each in accounts})
+        self.state = State(
+            accounts={each.id: each for each in accounts}, scope_states=_states_of(accounts)
+        )
+        self.scopes = MemoryScopes(self)
         self.catalogue = Catalogue([STOCK, FUTURE])
         self.locks: dict[AccountID, asyncio.Lock] = {}
         self.failures: list[Failure] = []

@@ -1,5 +1,6 @@
 """The control desk: one person tightens at once, two loosen."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from tests.trading.house import House
 from tests.trading.memory import Failure
 from trading.account import TradingState
 from trading.command import CommandState, SetTradingState
+from trading.control import subject_of
 from trading.ids import AccountID, TenantID
 from trading.outcome import ApprovalRequired, Forbidden, InvalidInput, NotFound, TradingStateSet
 from trading.permission import Entitlement
@@ -41,10 +43,14 @@ async def test_one_person_tightens_at_once(to: TradingState) -> None:
 
 
 async def test_tightening_stops_what_is_committed_but_not_yet_written() -> None:
+    answers: list[asyncio.Task[object]] = []
     async with House().open() as house:
 
         async def halt() -> None:
-            await house.control.set_trading_state(OFFICER, command(HALTED))
+            # The answer waits for what is being sent, which therefore does not wait for it.
+            setting = house.control.set_trading_state(OFFICER, command(HALTED))
+            answers.append(asyncio.create_task(setting))
+            await settle()
             house.gate.withholds = "TRADING_HALTED"
 
         house.broker.before_first_byte = halt
@@ -54,6 +60,7 @@ async def test_tightening_stops_what_is_committed_but_not_yet_written() -> None:
 
         assert house.state(order.wire_id) is CommandState.WITHHELD
         assert house.sent == []
+        assert all(answer.done() for answer in answers)
 
 
 async def test_a_state_that_is_already_so_changes_nothing() -> None:
@@ -172,7 +179,7 @@ async def test_a_change_that_was_not_recorded_is_not_announced() -> None:
         await house.control.set_trading_state(OFFICER, command(HALTED))
 
     assert house.bell.changes == []
-    house.permits.permit(ACCOUNT, ACTIVE).check()
+    house.permits.permit(subject_of(account()), ACTIVE).check()
 
 
 async def test_orders_are_sent_again_after_the_release() -> None:

@@ -11,13 +11,13 @@ from tests.trading.builders import (
     amend,
     at_broker,
     cancel_reject,
+    halted,
     new,
     report,
     trade,
 )
 from tests.trading.fakes import settle
 from tests.trading.house import House, canceling, working
-from trading.account import TradingState
 from trading.command import CommandKind, CommandState
 from trading.execution import BrokerUnknown, ExecType
 from trading.ids import WireID
@@ -96,7 +96,7 @@ async def test_a_gate_that_closes_before_the_first_byte_keeps_the_order_here() -
     async with House().open() as house:
 
         async def close() -> None:
-            house.permits.hear(ACCOUNT, TradingState.HALTED)
+            house.permits.hear(halted(ACCOUNT))
             house.gate.withholds = "TRADING_HALTED"
 
         house.broker.before_first_byte = close
