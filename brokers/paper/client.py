@@ -74,17 +74,21 @@ class Dialogue(Connection):
         self.send(encode_hello(hello))
         self.exchange = await self.greeting
 
-    def call(self, body: Message) -> asyncio.Future[object]:
+    def call(self, body: Message, *, now: bool = False) -> asyncio.Future[object]:
         """Write a message, and return the future of its answer.
 
-        That raises NoAnswer, or the BrokerError which the exchange answers.
+        That raises NoAnswer, or the BrokerError which the exchange answers; and Unavailable for
+        what must leave `now` and does not, which then never leaves.
         """
         number = next(self._ids)
         answer: asyncio.Future[object] = asyncio.get_running_loop().create_future()
         due = self._clock.monotonic() + int(ANSWER_S * _SECOND_NS)
         self._calls[number] = _Call(answer, due)
         answer.add_done_callback(lambda _: self._calls.pop(number, None))
-        self.send({"id": number, **body})
+        has_left = self.send({"id": number, **body})
+        if now and not has_left and self.why_ended is None:
+            answer.set_exception(Unavailable("the exchange takes nothing"))
+            self.cut_off("the exchange takes nothing")
         if self.why_ended is not None and not answer.done():
             answer.set_exception(NoAnswer(self.why_ended))
         return answer
@@ -254,8 +258,10 @@ class ExchangeLink:
 
     # --- what goes over it ---
 
-    async def command(self, body: Message, check: Callable[[], None]) -> object:
+    async def command(self, body: Message, check: Callable[[], None] | None) -> object:
         """Send a request once `check` has passed, and return what the exchange answers.
+
+        Its first byte leaves in the same call as the check, or never; without a check it may wait.
 
         Raises what `check` raises, with nothing written; Unavailable, with nothing written;
         InDoubt if no answer came; and the BrokerError that the exchange answers.
@@ -268,17 +274,18 @@ class ExchangeLink:
     async def ask(self, body: Message) -> object:
         """Ask what changes nothing. Raises Unavailable, Unauthorized, RateLimited, Rejected."""
         try:
-            return await self._call(body, lambda: None)
+            return await self._call(body, None)
         except (NoAnswer, InDoubt) as error:
             raise Unavailable(str(error)) from error
 
-    async def _call(self, body: Message, check: Callable[[], None]) -> object:
+    async def _call(self, body: Message, check: Callable[[], None] | None) -> object:
         async with self._slots:
             async with self._turn:
                 dialogue = await self._writable()
                 # No await stands between the check and the write, which goes to the kernel at once.
-                check()
-                answer = dialogue.call(body)
+                if check is not None:
+                    check()
+                answer = dialogue.call(body, now=check is not None)
             return await answer
 
     async def _writable(self) -> Dialogue:

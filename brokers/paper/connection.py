@@ -6,8 +6,10 @@ It carries lines, beats so that the other end knows that it lives, and ends when
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 from abc import abstractmethod
+from contextlib import suppress
 from typing import cast
 
 from brokers.paper.wire import BEAT_S, LINE_MAX, SILENCE_S, Message, ProtocolError, decode, encode
@@ -75,10 +77,14 @@ class Connection(asyncio.Protocol):
         """Wait until there is room, or the connection has ended."""
         await self._has_room.wait()
 
-    def send(self, message: Message) -> None:
-        """Send a message, unless the connection has ended."""
+    def send(self, message: Message) -> bool:
+        """Send a message, unless the connection has ended; return whether its first byte has left.
+
+        The event loops write in the very call, where nothing else waits; what the kernel does not
+        take then, they write later.
+        """
         if self._transport is None or self.why_ended is not None:
-            return
+            return False
         line = encode(message)
         self._unsent.append(line)
         self._unsent_bytes += len(line)
@@ -86,6 +92,8 @@ class Connection(asyncio.Protocol):
             self._flush()
         elif len(self._unsent) == 1:
             asyncio.get_running_loop().call_soon(self._flush)
+        waiting = self._unsent_bytes + self._transport.get_write_buffer_size()
+        return waiting < len(line)
 
     def _flush(self) -> None:
         if self._transport is None or self.why_ended is not None or not self._unsent:
@@ -95,6 +103,15 @@ class Connection(asyncio.Protocol):
         self._unsent_bytes = 0
         if self._transport.get_write_buffer_size() > _UNSENT_MAX:
             self.end(f"over {_UNSENT_MAX} bytes were not taken")
+
+    def cut_off(self, why: str) -> None:
+        """End the connection so that nothing leaves that the kernel does not have by now."""
+        if self._transport is not None and self.why_ended is None:
+            # Aborted, it is closed in the loop's next turn, and uvloop may still write before that.
+            here: socket.socket = self._transport.get_extra_info("socket")
+            with socket.socket(fileno=os.dup(here.fileno())) as same, suppress(OSError):
+                same.shutdown(socket.SHUT_RDWR)
+        self.end(why)
 
     def end(self, why: str, *, after_sending: bool = False) -> None:
         """End the connection: now, or when what was sent has left."""

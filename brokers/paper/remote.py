@@ -155,9 +155,9 @@ class RemotePaperBroker:
 
     async def cancel(self, order: Order, wire_id: WireID) -> Ack:
         """Send a cancel, which needs no permit. Raises BrokerError."""
-        return await self._send(cancellation(order, wire_id), lambda: None)
+        return await self._send(cancellation(order, wire_id), None)
 
-    async def _send(self, request: Request, check: Callable[[], None]) -> Ack:
+    async def _send(self, request: Request, check: Callable[[], None] | None) -> Ack:
         match answer := await self._link.command(encode_request(request), check):
             case {"order_id": str(order_id)}:
                 return Ack(SecondaryOrderID(order_id))

@@ -69,7 +69,7 @@ def _brings(what: Callable[[Any], bool]) -> Callable[..., bool]:
 
 
 def _write_through(connection: Connection, message: Any) -> None:
-    # The event loop writes at the end of its turn, which this process does not live to see.
+    # What is about to be sent is written here, because this process does not live to send it.
     assert connection._transport is not None
     os.write(connection._transport.get_extra_info("socket").fileno(), encode(message))
 
