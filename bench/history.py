@@ -1,131 +1,175 @@
-"""A past for a store: so many reports of orders that were filled, spread over its accounts.
+"""A past for a store: real orders that were filled, multiplied by the database itself.
 
-The rows are made by the database itself, in a statement for each table and account, so that
-millions take minutes. The decisions' checks are left empty: they are long, and nobody reads them.
+A gateway places a few orders in each account; whatever they leave behind in any table is then
+copied many times over, a statement for each table, under ids, sequence numbers and instants of its
+own. So the past has the rows, widths and proportions of real orders, whatever those are made of.
 """
 
 from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Iterator, Mapping
-from decimal import Decimal
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import asyncpg
+import sqlalchemy as sa
 
-from bench import rows, stores
+from bench import measuring, servers, stores
+from bench.servers import Server
+from persistence import tables
 from persistence.opening import store_file
 
-REPORTS_PER_ORDER = 3
-_ACCOUNTS = [stores.HOT, *stores.MANY]
-_NUMBERS = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {count})"
-_STEPS = (("PENDING_NEW", 0), ("NEW", 0), ("TRADE", 1))
+_ACCOUNTS = stores.MANY
+_ORDERS_EACH = 2  # one buys and one sells, so that no position grows
+_PATIENCE_S = 30
+_LOOK_S = 0.05
+_AT_ONCE = 2
+_UNDER_WAY = (
+    "SELECT id FROM orders WHERE status <> 'FILLED' UNION ALL SELECT account_id FROM outbox"
+)
+_IDS = frozenset(
+    {
+        "id",
+        "key",
+        "wire_id",
+        "order_id",
+        "cl_ord_id",
+        "orig_cl_ord_id",
+        "secondary_order_id",
+        "exec_id",
+        "exec_ref_id",
+    }
+)
+_INSTANTS = ("_at", "_time")
+_APART_NS = 1_000_000_000
+_NUMBERS = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {copies})"
+_FIRST = 1_000_000  # numbers of one length, so that ids have one too
 
 
-def fill(where: str | Path, reports: int) -> None:
-    """Prepare a store with a past of about so many reports."""
-    stores.prepare(where)
-    count = reports // REPORTS_PER_ORDER // len(_ACCOUNTS)
-    statements = [each for account in _ACCOUNTS for each in _statements(account, count)]
-    # A database that has run for a while knows its tables; one that was filled at once does not.
-    statements.append("ANALYZE")
+class NoPast(Exception):
+    """What real orders have left behind cannot be multiplied."""
+
+
+@contextmanager
+def grown(name: str, directory: Path, reports: int) -> Iterator[Server]:
+    """Run a gateway on a store with a past of about so many reports; none leaves it empty.
+
+    Raises Refused, Unavailable and NoPast.
+    """
+    with servers.store(name, directory) as where:
+        if reports:
+            before = counts(where)
+            with servers.GATEWAYS[name](directory, where=where) as server:
+                measuring.place_some(server, _ACCOUNTS, _ORDERS_EACH * len(_ACCOUNTS))
+                wait_until_over(where)
+            multiply(where, before, reports)
+        with servers.GATEWAYS[name](directory, where=where) as server:
+            yield server
+
+
+def wait_until_over(where: str | Path) -> None:
+    """Wait until all orders are filled, and all of their reports are published. Raises NoPast."""
+    deadline = time.monotonic() + _PATIENCE_S
+    while time.monotonic() < deadline:
+        if not ask(where, _UNDER_WAY):
+            return
+        time.sleep(_LOOK_S)
+    raise NoPast(f"the first orders are not over after {_PATIENCE_S} seconds")
+
+
+def counts(where: str | Path) -> Mapping[str, int]:
+    """Count the rows of every table."""
+    parts = [f"SELECT '{name}', count(*) FROM {name}" for name in tables.metadata.tables]  # noqa: S608
+    return dict(ask(where, " UNION ALL ".join(parts)))
+
+
+def multiply(where: str | Path, before: Mapping[str, int], reports: int) -> None:
+    """Copy what orders have left behind until there are so many reports. Raises NoPast."""
+    after = counts(where)
+    # What an account or a symbol has one row of is no past: every order changes that same row.
+    past = [name for name in after if after[name] - before[name] >= len(_ACCOUNTS) * _ORDERS_EACH]
+    heads = {seq for (seq,) in ask(where, "SELECT last_seq FROM accounts WHERE last_seq > 0")}
+    if len(heads) != 1 or "reports" not in past:
+        raise NoPast(f"the orders of one account are not like those of another: {heads}")
+    (head,) = heads
+    copies = max(reports // after["reports"] - 1, 1)
+    statements = [_copy(tables.metadata.tables[name], copies, head) for name in past]
     if isinstance(where, Path):
-        _on_sqlite(where, statements)
+        _on_sqlite(where, [*statements, *_heads(copies)])
     else:
-        asyncio.run(_on_postgresql(where, statements))
+        asyncio.run(_on_postgresql(where, statements, _heads(copies)))
 
 
-def _on_sqlite(directory: Path, statements: list[str]) -> None:
-    connection = sqlite3.connect(store_file(directory))
-    connection.executescript("BEGIN;" + ";".join(statements) + ";COMMIT")
-    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    connection.close()
+def _copy(table: sa.Table, copies: int, head: int) -> str:
+    """Write the statement that makes copies of all rows of a table, in the order of time."""
+    columns = [each.name for each in table.columns if each.autoincrement is not True]
+    values = ", ".join(_value(name, copies, head) for name in columns)
+    numbers = _NUMBERS.format(copies=copies)
+    return (
+        f"INSERT INTO {table.name} ({', '.join(columns)}) {numbers}"  # noqa: S608
+        f" SELECT {values} FROM n CROSS JOIN {table.name} one"
+    )
 
 
-async def _on_postgresql(url: str, statements: list[str]) -> None:
+def _value(name: str, copies: int, head: int) -> str:
+    if name in _IDS:
+        return f"one.{name} || '-' || ({_FIRST} + i)"
+    if name.endswith("seq"):
+        return f"one.{name} + i * {head}"
+    if name.endswith(_INSTANTS):
+        return f"one.{name} - ({copies} - i + 1) * CAST({_APART_NS} AS BIGINT)"
+    return f"one.{name}"
+
+
+def _heads(copies: int) -> Sequence[str]:
+    """Write the statements that have the accounts know how far their sequences go."""
+    return (
+        f"UPDATE accounts SET last_seq = last_seq * ({copies} + 1)",  # noqa: S608
+        f"UPDATE positions SET as_of_seq = as_of_seq * ({copies} + 1)",  # noqa: S608
+    )
+
+
+def ask(where: str | Path, question: str) -> list[tuple[Any, ...]]:
+    """Return the rows of a query."""
+    if isinstance(where, Path):
+        with closing(sqlite3.connect(store_file(where))) as connection:
+            return connection.execute(question).fetchall()
+    return asyncio.run(_fetch(where, question))
+
+
+async def _fetch(url: str, question: str) -> list[tuple[Any, ...]]:
     connection = await asyncpg.connect(url)
     try:
-        async with connection.transaction():
-            for statement in statements:
-                await connection.execute(statement)
-        await connection.execute("CHECKPOINT")
+        return [tuple(row) for row in await connection.fetch(question)]
     finally:
         await connection.close()
 
 
-def _statements(account: str, count: int) -> Iterator[str]:
-    order = {
-        "accountId": account,
-        "clOrdId": "client",
-        "symbol": "AAPL",
-        "side": "BUY",
-        "ordType": "MARKET",
-        "orderQty": "1",
-    }
-    made = rows.rows(order, 1)
-    for name in ("orders", "commands", "cl_ord_ids", "decisions"):
-        yield _insert(name, {**made[name], **_ENDED.get(name, {})}, made, count)
-    for step, (exec_type, qty) in enumerate(_STEPS, 1):
-        yield _insert("reports", _report(made["reports"], exec_type, qty), made, count, step)
-    yield _insert("fills", _fill(made["reports"]), made, count, len(_STEPS))
-    for step in range(1, len(_STEPS)):
-        yield _insert("broker_events", {"key": made["orders"]["id"]}, made, count, step)
-    yield f"UPDATE accounts SET last_seq = {count * len(_STEPS)} WHERE id = '{account}'"  # noqa: S608
+def _on_sqlite(directory: Path, statements: Sequence[str]) -> None:
+    with closing(sqlite3.connect(store_file(directory))) as connection:
+        connection.execute("PRAGMA cache_size = -1000000")
+        connection.executescript("BEGIN;" + ";".join(statements) + ";COMMIT;ANALYZE")
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
-_ENDED: Mapping[str, Mapping[str, Any]] = {
-    "orders": {"status": "FILLED", "cum_qty": Decimal(1), "cum_value": Decimal(230)},
-    "commands": {"state": "ACKED"},
-    "decisions": {"checks": "[]"},
-}
+async def _on_postgresql(url: str, copying: Sequence[str], after: Sequence[str]) -> None:
+    turns = asyncio.Semaphore(_AT_ONCE)
 
+    async def run(*statements: str) -> None:
+        async with turns:
+            connection = await asyncpg.connect(url)
+            try:
+                for statement in statements:
+                    await connection.execute(statement)
+            finally:
+                await connection.close()
 
-def _report(row: Mapping[str, Any], exec_type: str, qty: int) -> dict[str, Any]:
-    status = "FILLED" if exec_type == "TRADE" else exec_type
-    px = Decimal(230) if qty else None
-    filled = {"last_qty": Decimal(qty), "cum_qty": Decimal(qty), "leaves_qty": Decimal(1 - qty)}
-    return {**row, **filled, "exec_type": exec_type, "ord_status": status, "last_px": px}
-
-
-def _fill(row: Mapping[str, Any]) -> dict[str, Any]:
-    names = ("account_id", "exec_id", "exec_ref_id", "origin", "order_id", "symbol", "side", "seq")
-    kept = {name: row[name] for name in (*names, "transact_time")}
-    return kept | {"exec_type": "TRADE", "last_qty": Decimal(1), "last_px": Decimal(230)}
-
-
-def _insert(
-    name: str,
-    row: Mapping[str, Any],
-    made: Mapping[str, Mapping[str, Any]],
-    count: int,
-    step: int = 1,
-) -> str:
-    account, of_order = made["orders"]["account_id"], made["orders"]["id"]
-    # An order's id is also that of its messages, which differ by their place in its life.
-    ids = {"exec_id": f"'past-{account}-{step}-' || i", "key": f"'past-{account}-{step}-' || i"}
-    numbers = {"seq": f"(i - 1) * {len(_STEPS)} + {step}", "last_seq": f"i * {len(_STEPS)}"}
-    values = []
-    for column, value in row.items():
-        if column in ids | numbers:
-            values.append((ids | numbers)[column])
-        elif value in {of_order, "client"}:
-            values.append(f"'past-{account}-' || i")
-        else:
-            values.append(_literal(value))
-    names = ", ".join(f'"{column}"' for column in row)
-    numbered = _NUMBERS.format(count=count)
-    return f"INSERT INTO {name} ({names}) {numbered} SELECT {', '.join(values)} FROM n"  # noqa: S608
-
-
-def _literal(value: object) -> str:
-    match value:
-        case None:
-            return "NULL"
-        case bool():
-            return str(value).upper()
-        case int():
-            return str(value)
-        case _:
-            return f"'{value}'"
+    # A copy refers to copies: to look each of them up would take longer than all the rest.
+    unchecked = "SET session_replication_role = replica"
+    await asyncio.gather(*(run(unchecked, statement) for statement in copying))
+    # A database that has run for a while knows its tables, and has no rows to tidy up after.
+    await run(*after, "VACUUM (ANALYZE)", "CHECKPOINT")

@@ -11,7 +11,7 @@ import dataclasses
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,9 +29,13 @@ _REFUSALS_KEPT = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
-    """What to ask of whom. It ends after `seconds`, or `orders`, whichever comes first."""
+    """What to ask of whom. It ends after `seconds`, or `orders`, whichever comes first.
+
+    Orders go to `port`, and what becomes of them is told at `watched`.
+    """
 
     port: int
+    watched: int
     token: str
     name: str
     accounts: list[str]
@@ -43,13 +47,18 @@ class Load:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """How it went: latencies in milliseconds, and what was answered in place of an order."""
+    """How it went: latencies in milliseconds, and what was answered in place of an order.
+
+    Of each execution that was told, by its ExecID: when it was heard, in monotonic nanoseconds, and
+    how many nanoseconds after the broker's TransactTime.
+    """
 
     orders: int
     seconds: float
     p50_ms: float
     p99_ms: float
     refused: list[str] = field(default_factory=list)
+    heard: dict[str, tuple[int, int]] = field(default_factory=dict)
 
     @property
     def per_second(self) -> float:
@@ -161,14 +170,16 @@ async def run(load: Load) -> Measured:
 
 def measured(took: list[int], ns: int, refused: list[str]) -> Measured:
     """Sum latencies up."""
-    took.sort()
+    p50_ms, p99_ms = percentiles(took)
     return Measured(
-        orders=len(took),
-        seconds=ns / 1e9,
-        p50_ms=took[len(took) // 2] / 1e6,
-        p99_ms=took[len(took) * 99 // 100] / 1e6,
-        refused=refused,
+        orders=len(took), seconds=ns / 1e9, p50_ms=p50_ms, p99_ms=p99_ms, refused=refused
     )
+
+
+def percentiles(took: Iterable[int]) -> tuple[float, float]:
+    """Return the 50th and the 99th percentile of nanoseconds, in milliseconds."""
+    ordered = sorted(took)
+    return ordered[len(ordered) // 2] / 1e6, ordered[len(ordered) * 99 // 100] / 1e6
 
 
 def main() -> None:

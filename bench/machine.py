@@ -35,7 +35,7 @@ def shape() -> Iterator[tuple[str, str]]:
     yield "Python", platform.python_version()
     yield "SQLite", sqlite3.sqlite_version
     try:
-        yield "PostgreSQL", stores.server_version()
+        yield "PostgreSQL", stores.server()
     except OSError:
         yield "PostgreSQL", "none"
     yield "Packages", ", ".join(f"{name} {version(name)}" for name in _PACKAGES)

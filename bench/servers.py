@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import socket
 import subprocess
 import sys
@@ -10,17 +11,19 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from pathlib import Path
+from typing import Protocol
 
 from bench import stores
+from bench.tap import Tap, tapped
 
 _START_S, _STOP_S, _LOOK_S = 60, 30, 0.05
 _PORTS = range(24_000, 32_000)
 _CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
-_AMQP = os.environ.get("DRAWBRIDGE_TEST_AMQP") or "amqp://guest:guest@127.0.0.1:5672/"
-_REDIS = os.environ.get("DRAWBRIDGE_TEST_REDIS") or "redis://127.0.0.1:6379/14"
+AMQP = os.environ.get("DRAWBRIDGE_TEST_AMQP") or "amqp://guest:guest@127.0.0.1:5672/"
+REDIS = os.environ.get("DRAWBRIDGE_TESTREDIS") or "redis://127.0.0.1:6379/14"
 
 
 class Unavailable(Exception):
@@ -29,19 +32,25 @@ class Unavailable(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Server:
-    """A server that takes orders; `store` is where its rows are."""
+    """A server that takes orders at `port`, and tells of them at `watched`."""
 
     name: str
     port: int
-    process: subprocess.Popen[bytes]
     store: str | Path
+    watched: int
+    processes: tuple[subprocess.Popen[bytes], ...]
     token: str = ""
+    tap: Tap | None = None
 
     def cpu_us(self) -> int:
-        """Return the CPU time that it has used so far."""
-        stat = Path(f"/proc/{self.process.pid}/stat").read_text(encoding="ascii")
-        user, system = stat.rpartition(")")[2].split()[11:13]
-        return (int(user) + int(system)) * 1_000_000 // _CLOCK_TICKS
+        """Return the CPU time that its processes have used so far."""
+        return sum(map(_cpu_us, self.processes))
+
+
+def _cpu_us(process: subprocess.Popen[bytes]) -> int:
+    stat = Path(f"/proc/{process.pid}/stat").read_text(encoding="ascii")
+    user, system = stat.rpartition(")")[2].split()[11:13]
+    return (int(user) + int(system)) * 1_000_000 // _CLOCK_TICKS
 
 
 @contextmanager
@@ -63,61 +72,127 @@ def _bare(name: str, module: str, directory: Path) -> Iterator[Server]:
         log = directory / f"{name}.log"
         with _process([module, url, str(port)], {}, log) as process:
             _wait_for(port, process, log, _takes_connections)
-            yield Server(name=name, port=port, process=process, store=url)
+            yield Server(name=name, port=port, store=url, watched=port, processes=(process,))
+
+
+@contextmanager
+def hop(directory: Path) -> Iterator[Server]:
+    """Run the floor of the report path: a socket, RabbitMQ, a WebSocket."""
+    name = f"drawbridge.bench.{os.getpid()}"
+    with ExitStack() as stack:
+        ports, processes = [], []
+        for part in ("deliver", "publish"):
+            ports.append(port := free_port())
+            log = directory / f"{part}.log"
+            arguments = ["bench.hop", part, AMQP, name, str(port)]
+            processes.append(stack.enter_context(_process(arguments, {}, log)))
+            _wait_for(port, processes[-1], log, _takes_connections)
+        watched, port = ports
+        yield Server(name="floor", port=port, store="", watched=watched, processes=tuple(processes))
+
+
+@contextmanager
+def store(name: str, directory: Path) -> Iterator[str | Path]:
+    """Lend a store with accounts to a gateway of this name."""
+    with ExitStack() as stack:
+        where = directory / name if name == "embedded" else stack.enter_context(stores.database())
+        stores.prepare(where)
+        yield where
 
 
 @contextmanager
 def embedded(
-    directory: Path,
-    module: Sequence[str] = ("gateway.cli",),
-    prepare: Callable[[Path], None] = stores.prepare,
+    directory: Path, module: Sequence[str] = ("gateway.cli",), where: str | Path | None = None
 ) -> Iterator[Server]:
     """Run Drawbridge with everything in one process: SQLite, its own bus, its own exchange."""
-    data = directory / "embedded"
-    prepare(data)
-    with _gateway("embedded", module, data, {}, data) as server:
-        yield server
+    with _given(where, "embedded", directory) as found:
+        data = Path(found)
+        with _gateway("embedded", module, data, {}, data) as server:
+            yield server
 
 
 @contextmanager
 def shared(
-    directory: Path,
-    module: Sequence[str] = ("gateway.cli",),
-    prepare: Callable[[str], None] = stores.prepare,
+    directory: Path, module: Sequence[str] = ("gateway.cli",), where: str | Path | None = None
 ) -> Iterator[Server]:
     """Run Drawbridge as one process among many: PostgreSQL, RabbitMQ, Redis, an exchange."""
+    with _given(where, "shared", directory) as url, _exchange(directory) as exchange:
+        elsewhere = _elsewhere(str(url), exchange)
+        with _gateway("shared", module, directory / "shared", elsewhere, url) as server:
+            yield server
+
+
+@contextmanager
+def two(directory: Path) -> Iterator[Server]:
+    """Run two gateways: one owns the session, which is tapped, and the other is subscribed to."""
+    data = directory / "two"
     with ExitStack() as stack:
-        url = stack.enter_context(stores.database())
-        prepare(url)
-        port = free_port()
-        log, data = directory / "exchange.log", directory / "exchange"
-        arguments = ["gateway.cli", "exchange", "--port", str(port), "--data", str(data)]
-        exchange = stack.enter_context(_process(arguments, {}, log))
+        url = stack.enter_context(store("two", directory))
+        exchange = stack.enter_context(_exchange(directory))
+        tap = stack.enter_context(tapped(exchange, free_port()))
+        tapping = _elsewhere(str(url), tap.port)
+        owner = stack.enter_context(_gateway("two", ("gateway.cli",), data, tapping, url))
+        beside = stack.enter_context(
+            _gateway("beside", ("gateway.cli",), data, _elsewhere(str(url), exchange), url)
+        )
+        yield replace(
+            owner, watched=beside.port, processes=owner.processes + beside.processes, tap=tap
+        )
+
+
+@contextmanager
+def _given(where: str | Path | None, name: str, directory: Path) -> Iterator[str | Path]:
+    """Lend the store that is given, or one of its own."""
+    if where is not None:
+        yield where
+        return
+    with store(name, directory) as own:
+        yield own
+
+
+@contextmanager
+def _exchange(directory: Path) -> Iterator[int]:
+    """Run the exchange, and lend its port."""
+    port = free_port()
+    log, data = directory / "exchange.log", directory / "exchange"
+    arguments = ["gateway.cli", "exchange", "--port", str(port), "--data", str(data)]
+    with _process(arguments, {}, log) as exchange:
         _wait_for(port, exchange, log, _takes_connections)
-        elsewhere = {
-            "DATABASE_URL": url,
-            "AMQP_URL": _AMQP,
-            "REDIS_URL": _REDIS,
-            "EXCHANGE": f"127.0.0.1:{port}",
-        }
-        yield stack.enter_context(_gateway("shared", module, directory / "shared", elsewhere, url))
+        yield port
+
+
+def _elsewhere(url: str, exchange: int) -> Mapping[str, str]:
+    return {
+        "DATABASE_URL": url,
+        "AMQP_URL": AMQP,
+        "REDIS_URL": REDIS,
+        "EXCHANGE": f"127.0.0.1:{exchange}",
+    }
 
 
 @contextmanager
 def _gateway(
     name: str, module: Sequence[str], data: Path, variables: Mapping[str, str], store: str | Path
 ) -> Iterator[Server]:
-    port, log = free_port(), data.with_suffix(".log")
+    port, log = free_port(), data.with_name(f"{name}.log")
     arguments = [*module, "serve", "--port", str(port), "--data", str(data)]
     with _process(arguments, variables, log) as process:
         _wait_for(port, process, log, _is_ready)
         token = _run(["gateway.cli", "token", "--role", "trader", "--data", str(data)], variables)
-        yield Server(name=name, port=port, process=process, store=store, token=token.strip())
+        yield Server(
+            name=name,
+            port=port,
+            store=store,
+            watched=port,
+            processes=(process,),
+            token=token.strip(),
+        )
 
 
 def free_port() -> int:
     """Find a port below those that the system gives to outgoing connections."""
-    for port in _PORTS[os.getpid() * 7 % 4000 :]:
+    # At random, for whoever looks at the same moment must not find the same one.
+    for port in random.sample(_PORTS, len(_PORTS)):
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", port))
@@ -200,10 +275,17 @@ def _last_line(log: Path) -> str:
     return lines[-1][:300] if lines else ""
 
 
+class Gateways(Protocol):
+    """Runs a gateway: by another module than its own, and on a store that is given."""
+
+    def __call__(
+        self, directory: Path, module: Sequence[str] = ..., where: str | Path | None = ...
+    ) -> AbstractContextManager[Server]: ...
+
+
+GATEWAYS: Mapping[str, Gateways] = {"embedded": embedded, "shared": shared}
 SERVERS: Mapping[str, Callable[[Path], AbstractContextManager[Server]]] = {
     "floor": floor,
     "plain": plain,
-    "embedded": embedded,
-    "shared": shared,
+    **GATEWAYS,
 }
-GATEWAYS = ("embedded", "shared")

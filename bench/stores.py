@@ -50,9 +50,14 @@ async def _on_server(statement: str) -> object:
         await connection.close()
 
 
-def server_version() -> str:
-    """Ask the server for its version."""
-    return str(asyncio.run(_on_server("SHOW server_version")))
+_SETTINGS = ("fsync", "synchronous_commit", "shared_buffers", "autovacuum")
+
+
+def server() -> str:
+    """Ask the server for its version, and for the settings that speed hangs on."""
+    shown = ", ".join(f"'{name} ' || current_setting('{name}')" for name in _SETTINGS)
+    question = f"SELECT concat_ws(', ', current_setting('server_version'), {shown})"
+    return str(asyncio.run(_on_server(question)))
 
 
 def prepare(where: str | Path) -> None:

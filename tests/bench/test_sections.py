@@ -1,0 +1,58 @@
+"""Each section of the bench still measures everything that it is there to measure."""
+
+import re
+
+import pytest
+
+from bench import sections, servers, stores
+from bench.__main__ import main
+from tests.events.services import found
+
+pytestmark = pytest.mark.services
+
+ROWS = {
+    "place_order": {"floor": 4, "plain": 4, "embedded": 4, "shared": 4},
+    "report_path": {"floor": 2, "embedded": 2, "two": 2},
+    "history": {"embedded": 2, "shared": 2},
+}
+
+
+@pytest.fixture(autouse=True)
+def _services() -> None:
+    found("PostgreSQL", stores.SERVER)
+    found("RabbitMQ", servers.AMQP)
+    found("Redis", servers.REDIS)
+
+
+@pytest.mark.parametrize("section", list(ROWS))
+def test_every_server_of_a_section_is_measured(
+    section: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = smoked(section, capsys)
+
+    lines = [line.strip("| ").split(" | ") for line in page.splitlines() if line.startswith("| ")]
+    for name, count in ROWS[section].items():
+        measured = [line for line in lines if line[0] == name]
+        assert len(measured) == count, page
+        for line in measured:
+            figures = [float(cell.replace(",", "")) for cell in line[3:] if cell.strip()]
+            assert min(figures) > 0, line
+
+
+def test_the_profile_finds_every_part(capsys: pytest.CaptureFixture[str]) -> None:
+    page = smoked("profile", capsys)
+
+    for part in ("GraphQL", "orders", "risk", "database", "broker", "all"):
+        assert re.search(rf"\| {part} \| [1-9][\d,]* µs \| [1-9][\d,]* µs \|", page), page
+
+
+def smoked(section: str, capsys: pytest.CaptureFixture[str]) -> str:
+    """Run a section for a moment, and return what it prints."""
+    assert main(["--smoke", "--only", section]) == 0
+    page = capsys.readouterr().out
+    assert "Not measured" not in page
+    return page
+
+
+def test_every_section_is_tried_here() -> None:
+    assert set(sections.SECTIONS) == {*ROWS, "profile"}
