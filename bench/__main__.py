@@ -19,7 +19,7 @@ _SERVERS = [*servers.SERVERS, "two"]
 _PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 
 
-_WHOLE = Settings(rounds=5, seconds=1.5, reports={"embedded": 1_500_000, "shared": 5_000_000})
+_WHOLE = Settings(rounds=5, seconds=1.25, reports={"embedded": 1_500_000, "shared": 5_000_000})
 _SMOKE = Settings(
     rounds=1, seconds=0.3, reports={"embedded": 3_000, "shared": 3_000}, in_flight=(1, 8)
 )
