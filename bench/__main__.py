@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -86,4 +87,6 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 if __name__ == "__main__":
+    # Whoever is ended in the middle still drops a database of millions of rows.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     sys.exit(main())
