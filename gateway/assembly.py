@@ -11,6 +11,7 @@ from importlib.metadata import version
 from typing import Protocol
 
 from gateway.config import Settings
+from gateway.haltfile import HaltFile, halt_file
 from gateway.system import SystemClock, TimeOrderedIds
 from persistence.store import SqlStore
 from resolvers.context import Context
@@ -55,12 +56,20 @@ class Parts:
     quotes: PricedQuotes
     streams: Streams
     permits: Permits
+    control: ControlDesk
     known: KnownOrders = field(default_factory=KnownOrders)
     emergency: EmergencyDesk | None = None
 
     def gate(self) -> RiskGate:
         """Make the risk gate."""
         return RiskGate({BROKER: self.broker.capabilities}, self.market)
+
+    def halt_file(self) -> HaltFile:
+        """Look for the halt file for a first time, before anything can leave."""
+        path = halt_file(self.settings.data)
+        file = HaltFile(path=path, permits=self.permits, control=self.control, clock=self.clock)
+        file.look()
+        return file
 
     def wind_down(self) -> WindDown:
         """Make what cancels and closes where a trading state says so."""
@@ -159,13 +168,7 @@ def _context(parts: Parts, queue: CommandQueue, clerk: Clerk) -> Callable[..., C
             clock=parts.clock,
             emergency=parts.emergency,
         ),
-        control=ControlDesk(
-            store=parts.store,
-            permits=parts.permits,
-            doorbell=parts.doorbell,
-            clock=parts.clock,
-            ids=parts.ids,
-        ),
+        control=parts.control,
         reads=parts.store.reads,
         streams=parts.streams,
         quotes=parts.quotes,

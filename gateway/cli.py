@@ -13,10 +13,11 @@ from brokers.documents import DocumentError
 from brokers.paper.journal import JournalError
 from brokers.paper.server import CannotListen
 from brokers.quotes.replay import ReplayError
-from gateway import config
+from gateway import config, control
 from gateway.account import NewAccount, add_account, migrate
 from gateway.assembly import VERSION
 from gateway.config import ConfigError, Settings
+from gateway.control import MODES, Word
 from gateway.exchange import exchange
 from gateway.serve import serve
 from gateway.token import token_of_directory
@@ -24,6 +25,9 @@ from persistence.errors import StoreRefused
 from resolvers.root import sdl
 from security.development import IssuerRefused
 from security.roles import Role
+from trading.account import TradingState
+from trading.control import MassAction
+from trading.outcome import GatewayError
 from trading.ports import BrokerError
 from trading.quantity import parse, use_exact_arithmetic
 from trading.store import StoreUnavailable
@@ -34,6 +38,7 @@ _REFUSALS = (
     CannotListen,
     ConfigError,
     DocumentError,
+    GatewayError,
     IssuerRefused,
     JournalError,
     ReplayError,
@@ -41,16 +46,20 @@ _REFUSALS = (
     StoreUnavailable,
 )
 _EXIT_REFUSED = 2
+_EXIT_UNCONFIRMED = 1
 _OPTIONS = ("host", "port", "data", "quotes", "speed", "faults", "role")
 _EXCHANGE_PORT = "8100"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; return its exit status: 0, or 2 with an explanation on standard error."""
+    """Run a command; return its exit status: 0, or 2 with an explanation on standard error.
+
+    A halt that some owner of a session has not confirmed ends with 1.
+    """
     options = _parser().parse_args(arguments)
     use_exact_arithmetic()
     try:
-        _run(options)
+        return _run(options)
     except _REFUSALS as refusal:
         print(f"drawbridge: {refusal}", file=sys.stderr)
         return _EXIT_REFUSED
@@ -59,10 +68,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _run(options: argparse.Namespace) -> None:
+def _run(options: argparse.Namespace) -> int:
     if options.command == "sdl":
         print(sdl(), end="")
-        return
+        return 0
     settings = _settings(options)
     match options.command:
         case "serve":
@@ -76,6 +85,8 @@ def _run(options: argparse.Namespace) -> None:
         case "account":
             asyncio.run(add_account(settings, _new_account(options)))
             print(f"added the account {options.id}")
+        case "halt" | "release" | "approve" | "states":
+            return asyncio.run(_control(settings, options))
         case "migrate":
             print(asyncio.run(migrate(settings)))
         case "check-config":
@@ -83,6 +94,34 @@ def _run(options: argparse.Namespace) -> None:
             print(config.describe(settings))
         case _:
             raise AssertionError(f"the parser let {options.command} through")
+    return 0
+
+
+async def _control(settings: Settings, options: argparse.Namespace) -> int:
+    is_confirmed = True
+    match options.command:
+        case "approve":
+            told = await control.approve(settings, options.request, options.by)
+        case "states":
+            told = await control.states(settings)
+        case _:
+            told, is_confirmed = await control.set_state(settings, _word(options))
+    print(told)
+    return 0 if is_confirmed else _EXIT_UNCONFIRMED
+
+
+def _word(options: argparse.Namespace) -> Word:
+    state, action = TradingState(options.to), MassAction.NONE
+    if options.command == "halt":
+        state, action = MODES[options.mode]
+    return Word(
+        scope=options.scope,
+        reason=options.reason,
+        by=options.by,
+        tenant=options.tenant,
+        state=state,
+        action=action,
+    )
 
 
 def _settings(options: argparse.Namespace) -> Settings:
@@ -113,6 +152,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_exchange(commands)
     _add_token(commands)
     _add_account(commands)
+    _add_control(commands)
     migrating = commands.add_parser("migrate", help="bring the store's schema up to date")
     _add_data(migrating)
     commands.add_parser("sdl", help="print the GraphQL schema")
@@ -168,6 +208,26 @@ def _add_account(commands: _Commands) -> None:
         "--like", default="equity", help="the account whose limits and entitlements it gets"
     )
     _add_data(adding)
+
+
+def _add_control(commands: _Commands) -> None:
+    halting = commands.add_parser("halt", help="halt trading, on the store itself")
+    halting.add_argument("--mode", choices=MODES, default="block-new", help="(block-new)")
+    releasing = commands.add_parser("release", help="ask for the release of a halt")
+    releasing.add_argument("--to", choices=("ACTIVE", "REDUCING"), default="ACTIVE")
+    halting.set_defaults(to=TradingState.HALTED)
+    kinds = "all, or broker:, tenant:, user:, account:, strategy: or instrument: and its id"
+    for each in (halting, releasing):
+        each.add_argument("--scope", required=True, help=kinds)
+        each.add_argument("--reason", required=True, help="why, for the record")
+        each.add_argument("--by", required=True, help="who says so", metavar="NAME")
+        each.add_argument("--tenant", help="narrow a broker, user, strategy or instrument to one")
+        _add_data(each)
+    approving = commands.add_parser("approve", help="approve a release that another has asked for")
+    approving.add_argument("request", help="its id, as `release` has printed it")
+    approving.add_argument("--by", required=True, help="who approves", metavar="NAME")
+    _add_data(approving)
+    _add_data(commands.add_parser("states", help="list what is halted or reducing"))
 
 
 def _add_data(parser: argparse.ArgumentParser) -> None:

@@ -23,6 +23,7 @@ from persistence.opening import open_store
 from persistence.seed import seed
 from persistence.store import SqlStore
 from security.development import open_issuer
+from trading.controller import ControlDesk
 from trading.instrument import Catalogue
 from trading.marketdata import QuoteDesk
 from trading.permit import Permits
@@ -94,6 +95,7 @@ async def running(settings: Settings, source: MarketData) -> AsyncIterator[Gatew
         )
         streams = LiveStreams(reads=store.reads, quotes=quotes, news=news, clock=clock)
         background.start(news.run(), relay.run(), streams.run(), quotes.run())
+        permits = Permits(clock)
         parts = Parts(
             settings=settings,
             clock=clock,
@@ -106,8 +108,10 @@ async def running(settings: Settings, source: MarketData) -> AsyncIterator[Gatew
             doorbell=relay,
             quotes=quotes,
             streams=streams,
-            permits=Permits(clock),
+            permits=permits,
+            control=ControlDesk(store=store, permits=permits, doorbell=relay, clock=clock, ids=ids),
         )
+        background.start(parts.halt_file().run())
         # The lock of the data directory is the lease here: whoever has it is the only process.
         parts.permits.extend(_FOR_EVER)
         await want_held(store, quotes)

@@ -32,6 +32,7 @@ from persistence.seed import seed
 from persistence.store import SqlStore
 from security.development import open_issuer
 from trading.answers import Answers
+from trading.controller import ControlDesk
 from trading.emergency import EmergencyDesk, KnownOrders, read_in
 from trading.ids import base62
 from trading.instrument import Catalogue
@@ -120,6 +121,7 @@ async def running(settings: Settings) -> AsyncIterator[Gateway]:
         events.doorbell.answer(BROKER, owner.wake)
         background.start(
             answers.run(),
+            parts.halt_file().run(),
             _read_in(parts, journal),
             _end_frozen(store, clock),
         )
@@ -247,6 +249,7 @@ def _parts(
     ids: TimeOrderedIds,
 ) -> Parts:
     clock, known = SystemClock(), KnownOrders()
+    permits = Permits(clock)
 
     def open_broker() -> Broker:
         return RemotePaperBroker(
@@ -271,7 +274,10 @@ def _parts(
         doorbell=events.doorbell,
         quotes=events.prices,
         streams=events.streams,
-        permits=Permits(clock),
+        permits=permits,
+        control=ControlDesk(
+            store=store, permits=permits, doorbell=events.doorbell, clock=clock, ids=ids
+        ),
         known=known,
         emergency=EmergencyDesk(journal=journal, known=known, open_broker=open_broker, clock=clock),
     )

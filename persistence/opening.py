@@ -104,7 +104,7 @@ async def open_postgresql(
     date, in a transaction that changes it whole or not at all, and beside those that are at work.
     Raises StoreRefused also for a server that cannot be reached or may lose what it acknowledged.
     """
-    address = _address(url)
+    address = postgresql_address(url)
     where = address.render_as_string(hide_password=True)
     place = _Place(f"the store in {where}", "name another database")
     stamp = {"environment": environment, "created_at": clock.now(), "version": version}
@@ -119,7 +119,8 @@ async def open_postgresql(
     return SqlStore(database, catalogue, clock)
 
 
-def _address(url: str) -> sa.URL:
+def postgresql_address(url: str) -> sa.URL:
+    """Read the address of a PostgreSQL database. Raises StoreRefused."""
     try:
         address = sa.make_url(url)
     except sa.exc.ArgumentError:
