@@ -24,7 +24,12 @@ from trading.ports import Environment
 def application(gateway: Gateway, settings: Settings) -> Starlette:
     """Build the application of a running gateway."""
     authenticate = gateway.authentication.of_header
-    operations = Operations(Schema(), new_context=gateway.new_context, ids=gateway.ids)
+    operations = Operations(
+        Schema(settings.bounds),
+        new_context=gateway.new_context,
+        ids=gateway.ids,
+        deadline_s=settings.operation_deadline_s,
+    )
     http = HttpEndpoint(
         operations=operations,
         authenticate=authenticate,

@@ -13,12 +13,15 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from resolvers.bounds import Bounds
+from serving.operation import DEADLINE_S
 from trading.ports import Environment
 
 PREFIX = "DRAWBRIDGE_"
 _TEST_PREFIX = "DRAWBRIDGE_TEST_"
 SIMULATED = "simulated"
 _PORT_MAX = 65535
+_COUNT_MAX = 10_000_000
 
 
 class ConfigError(Exception):
@@ -73,7 +76,23 @@ class Settings:
     redis_url: Secret | None = None
     exchange: HostPort | None = None
     role: Role = Role.ALL
+    max_tokens: int = Bounds.tokens
+    max_depth: int = Bounds.depth
+    max_aliases: int = Bounds.aliases
+    max_root_fields: int = Bounds.root_fields
+    max_fields: int = Bounds.fields
+    max_directives: int = Bounds.directives
+    max_list_items: int = Bounds.list_items
+    max_cost: int = Bounds.cost
+    max_rows: int = Bounds.rows
+    operation_deadline_s: int = int(DEADLINE_S)
     log_level: str = "INFO"
+
+    @property
+    def bounds(self) -> Bounds:
+        """How large documents may be."""
+        each = {name: getattr(self, f"max_{name}") for name in Bounds.__dataclass_fields__}
+        return Bounds(**each)
 
     @property
     def is_shared(self) -> bool:
@@ -284,6 +303,12 @@ def _seed(text: str) -> int:
     return int(text)
 
 
+def _count(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= _COUNT_MAX:
+        raise ValueError(f"say a whole number from 1 to {_COUNT_MAX}")
+    return int(text)
+
+
 def _level(text: str) -> str:
     known = ("DEBUG", "INFO", "WARNING", "ERROR")
     if text.upper() not in known or text.upper() not in logging.getLevelNamesMapping():
@@ -305,6 +330,8 @@ _READERS: dict[str, Callable[[str], object]] = {
     "redis_url": _url("redis", "rediss"),
     "exchange": _host_port,
     "role": _role,
+    **{f"max_{name}": _count for name in Bounds.__dataclass_fields__},
+    "operation_deadline_s": _count,
     "log_level": _level,
 }
 

@@ -40,7 +40,7 @@ LIST_ROWS = 10
 _CONNECTION = "Connection"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Bounds:
     """What one operation may have at most; fragments count wherever they are spread.
 

@@ -7,6 +7,7 @@ from typing import Protocol
 import strawberry
 from strawberry.dataloader import DataLoader
 
+from resolvers.page import FIRST_MAX
 from schema.context import Gateway
 from trading.account import Account, Position
 from trading.command import CancelAllOrders, CancelOrder, PlaceOrder, ReplaceOrder, SetTradingState
@@ -93,6 +94,8 @@ class Context:
     catalogue: Catalogue
     gateway: Gateway
     ids: IdSource
+    rows: int = FIRST_MAX
+    """How many rows of a list a page may have, which a registered document may raise."""
     _accounts: DataLoader[AccountID, Account] | None = field(default=None, init=False)
     _positions: DataLoader[AccountID, Sequence[Position]] | None = field(default=None, init=False)
     _orders: DataLoader[OrderID, Order] | None = field(default=None, init=False)

@@ -77,6 +77,8 @@ class Document:
 
     text: str
     sha256: str
+    rows: int
+    """How many rows a page may have that it asks for."""
     node: DocumentNode | None = None
     errors: Sequence[GraphQLError] = ()
     errors_unaided: Sequence[GraphQLError] | None = None
@@ -136,7 +138,7 @@ class Documents:
 
     def prepare(self, text: str, limits: Bounds) -> Document:
         """Parse, measure, validate and walk a document, and do not keep it."""
-        document = Document(text=text, sha256=sha256(text))
+        document = Document(text=text, sha256=sha256(text), rows=limits.rows)
         try:
             node = parse(text, max_tokens=limits.tokens)
         except GraphQLError as error:

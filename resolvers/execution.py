@@ -46,7 +46,9 @@ async def list_reports(
 ) -> Connection[trading.execution.Report]:
     """Page through an account's log. Raises BadUserInput, NotFound."""
     account = visible(info.context.caller, account_id)
-    found = await info.context.reads.reports(account, after_seq or 0, page.size(first))
+    found = await info.context.reads.reports(
+        account, after_seq or 0, page.size(first, info.context.rows)
+    )
     return page.connection(found, lambda report: str(report.seq), continued=bool(after_seq))
 
 

@@ -118,6 +118,7 @@ class Prepared:
     def executor(self, context: Context) -> LeanExecutor:
         """Build what executes it in a context."""
         preparer = self.preparer
+        context.rows = self.document.rows
         return LeanExecutor.of(
             preparer.schema, preparer.leaves, self.operation, self.variables, context
         )

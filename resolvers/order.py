@@ -94,7 +94,7 @@ async def list_orders(
     found = await info.context.reads.orders(
         account,
         _filter(which, info.context.catalogue),
-        page.size(first),
+        page.size(first, info.context.rows),
         None if start is None else OrderID(start),
     )
     return page.connection(

@@ -12,12 +12,12 @@ FIRST_MAX = 100
 FIRST_DEFAULT = 50
 
 
-def size(first: int | None) -> int:
-    """Check how many items are wanted. Raises BadUserInput."""
+def size(first: int | None, most: int = FIRST_MAX) -> int:
+    """Check how many items are wanted, of which a document may ask so many. Raises BadUserInput."""
     if first is None:
-        return FIRST_DEFAULT
-    if not 1 <= first <= FIRST_MAX:
-        raise BadUserInput(f"first: ask for 1 to {FIRST_MAX} items, not {first}")
+        return min(FIRST_DEFAULT, most)
+    if not 1 <= first <= most:
+        raise BadUserInput(f"first: ask for 1 to {most} items, not {first}")
     return first
 
 

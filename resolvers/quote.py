@@ -93,7 +93,7 @@ async def list_instruments(
     ] = None,
 ) -> Connection[trading.instrument.Instrument]:
     """Page through the catalogue in the order of ids. Raises BadUserInput."""
-    wanted, start = page.size(first), page.key("instrument", after)
+    wanted, start = page.size(first, info.context.rows), page.key("instrument", after)
     found = list(islice(_search(info.context.catalogue, search, start), wanted + 1))
     return Connection(
         edges=page.edges(found[:wanted], lambda each: page.cursor("instrument", each.id)),

@@ -16,6 +16,7 @@ from gateway.config import (
     from_environment,
     with_options,
 )
+from resolvers.bounds import Bounds
 from tests.gateway.conftest import Command
 from trading.ports import Environment
 
@@ -33,6 +34,8 @@ GOOD = {
     "REDIS_URL": ("rediss://:p@cache/1", Secret("rediss://:p@cache/1")),
     "EXCHANGE": ("::1:8100", HostPort("::1", 8100)),
     "ROLE": ("session", Role.SESSION),
+    **{f"MAX_{name.upper()}": ("7", 7) for name in Bounds.__dataclass_fields__},
+    "OPERATION_DEADLINE_S": ("7", 7),
     "LOG_LEVEL": ("debug", "DEBUG"),
 }
 BAD = {
@@ -49,6 +52,10 @@ BAD = {
     "REDIS_URL": ["", "cache", "amqp://cache/", "redis:///0"],
     "EXCHANGE": ["", "8100", "host:", ":8100", "host:0", "host:port"],
     "ROLE": ["", "gateway", "ALL"],
+    **{
+        name: ["0", "-1", "1.5", "", "many", "10000001"] for name in GOOD if name.startswith("MAX_")
+    },
+    "OPERATION_DEADLINE_S": ["0", "-1", "1.5", ""],
     "LOG_LEVEL": ["LOUD", "", "NOTSET"],
 }
 
