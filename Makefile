@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test test-browser test-foreign test-crash test-crowd test-services test-faults bench check \
-	lint types imports sdl-check format sdl lint-deploy lock clean
+	lint types imports sdl-check documents-check format sdl lint-deploy lock clean
 
 BIN := .venv/bin
 SETUP := .venv/setup.stamp
@@ -65,7 +65,7 @@ $(NODE_MODULES): tests/foreign/package-lock.json
 bench: setup ## Measure side by side, and write docs/benchmarks.md; needs the services
 	@$(BIN)/python -m bench $(ARGS)
 
-check: lint types imports sdl-check test ## Everything that a commit must pass
+check: lint types imports sdl-check documents-check test ## Everything that a commit must pass
 
 lint: setup ## Check the format and lint
 	$(BIN)/ruff format --check
@@ -80,6 +80,9 @@ imports: setup ## Check that the layers hold
 sdl-check: setup ## Check that schema/schema.graphql is what the code says
 	@$(BIN)/drawbridge sdl | diff -u schema/schema.graphql - || \
 	    { echo 'schema/schema.graphql is out of date: run make sdl and review the difference.' >&2; exit 1; }
+
+documents-check: setup ## Check that the documents promised in schema/documents.json fit the schema
+	@$(BIN)/drawbridge documents check schema/documents.json
 
 format: setup ## Format, and mend what the linter can
 	$(BIN)/ruff check --fix

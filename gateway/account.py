@@ -34,14 +34,14 @@ class NewAccount:
 
 async def migrate(settings: Settings) -> str:
     """Bring a store up to date, making and seeding it if fresh. Raises StoreRefused."""
-    async with _store(settings):
+    async with opened_store(settings):
         where = "the PostgreSQL database" if settings.is_shared else settings.data
         return f"the store in {where} is at revision {head()}"
 
 
 async def add_account(settings: Settings, new: NewAccount) -> None:
     """Add an account. Raises StoreRefused, and ConfigError where `like` is no account."""
-    async with _store(settings) as store:
+    async with opened_store(settings) as store:
         limits = await store.reads.limits(AccountID(new.like))
         if limits is None:
             raise ConfigError(f"--like {new.like}: there is no such account to take limits from")
@@ -64,7 +64,8 @@ async def add_account(settings: Settings, new: NewAccount) -> None:
 
 
 @asynccontextmanager
-async def _store(settings: Settings) -> AsyncIterator[SqlStore]:
+async def opened_store(settings: Settings) -> AsyncIterator[SqlStore]:
+    """Open a store for a command, and close it. Raises StoreRefused, if another has it open too."""
     clock = SystemClock()
     catalogue = Catalogue(SimulatedQuotes(clock, settings.seed).instruments)
     if settings.database_url is not None:

@@ -11,7 +11,6 @@ from gateway.assembly import Gateway
 from gateway.config import Role as ProcessRole
 from gateway.config import Settings
 from gateway.token import development_token
-from resolvers.root import Schema
 from security.roles import Role
 from serving import graphiql
 from serving.http import HttpEndpoint
@@ -25,7 +24,8 @@ def application(gateway: Gateway, settings: Settings) -> Starlette:
     """Build the application of a running gateway."""
     authenticate = gateway.authentication.of_header
     operations = Operations(
-        Schema(settings.bounds),
+        gateway.schema,
+        registry=gateway.registry,
         new_context=gateway.new_context,
         ids=gateway.ids,
         deadline_s=settings.operation_deadline_s,

@@ -10,15 +10,18 @@ from functools import partial
 from importlib.metadata import version
 from typing import Protocol
 
+from gateway.background import Background
 from gateway.config import Settings
 from gateway.haltfile import HaltFile, halt_file
 from gateway.system import SystemClock, TimeOrderedIds
 from persistence.store import SqlStore
 from resolvers.context import Context
+from resolvers.root import Schema
 from risk.gate import RiskGate
 from schema.context import Gateway as GatewayInfo
 from security.authentication import Authentication
 from security.development import DevelopmentIssuer
+from serving.document import Registry
 from trading.batch import CommandQueue, Session
 from trading.clerk import Clerk
 from trading.controller import ControlDesk
@@ -109,6 +112,8 @@ class Gateway:
     session: Session
     clock: SystemClock
     ids: TimeOrderedIds
+    schema: Schema
+    registry: Registry
     new_context: Callable[[Principal | None], Context]
     catalogue: Catalogue
     failed: asyncio.Event
@@ -122,7 +127,7 @@ class Gateway:
 
 @asynccontextmanager
 async def assembled(
-    parts: Parts, session: Session, failed: asyncio.Event
+    parts: Parts, session: Session, background: Background
 ) -> AsyncIterator[Gateway]:
     """Open the desks over a session; on the exit, commit what is queued and take no more."""
     clerk = Clerk(parts.gate(), parts.ids)
@@ -138,6 +143,10 @@ async def assembled(
     )
     queue.start()
     context = _context(parts, queue, clerk)
+    schema = Schema(parts.settings.bounds)
+    registry = Registry(parts.store.documents, schema, parts.clock)
+    await registry.refresh()
+    background.start(registry.run())
     try:
         yield Gateway(
             authentication=Authentication(
@@ -147,9 +156,11 @@ async def assembled(
             session=session,
             clock=parts.clock,
             ids=parts.ids,
+            schema=schema,
+            registry=registry,
             catalogue=parts.catalogue,
             new_context=lambda principal: context(principal=principal),
-            failed=failed,
+            failed=background.failed,
         )
     finally:
         await queue.stop()

@@ -6,14 +6,15 @@ import argparse
 import asyncio
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from decimal import Decimal
+from pathlib import Path
 
 from brokers.documents import DocumentError
 from brokers.paper.journal import JournalError
 from brokers.paper.server import CannotListen
 from brokers.quotes.replay import ReplayError
-from gateway import config, control
+from gateway import config, control, document
 from gateway.account import NewAccount, add_account, migrate
 from gateway.assembly import VERSION
 from gateway.config import ConfigError, Settings
@@ -25,6 +26,7 @@ from persistence.errors import StoreRefused
 from resolvers.root import sdl
 from security.development import IssuerRefused
 from security.roles import Role
+from serving.manifest import ManifestError
 from trading.account import TradingState
 from trading.control import MassAction
 from trading.outcome import GatewayError
@@ -41,6 +43,7 @@ _REFUSALS = (
     GatewayError,
     IssuerRefused,
     JournalError,
+    ManifestError,
     ReplayError,
     StoreRefused,
     StoreUnavailable,
@@ -71,6 +74,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(options: argparse.Namespace) -> int:
     if options.command == "sdl":
         print(sdl(), end="")
+        return 0
+    if options.command == "documents":
+        print(asyncio.run(_documents(_settings(options), options)))
         return 0
     settings = _settings(options)
     match options.command:
@@ -124,6 +130,24 @@ def _word(options: argparse.Namespace) -> Word:
     )
 
 
+def _documents(settings: Settings, options: argparse.Namespace) -> Coroutine[None, None, str]:
+    match options.action:
+        case "publish":
+            return document.publish(settings, options.file, options.client)
+        case "diff":
+            return document.diff(settings, options.file, options.client)
+        case "list":
+            return document.listed(settings, options.client)
+        case "retire":
+            return document.retire(settings, options.client, options.which)
+        case "bind" | "unbind":
+            return document.bind(settings, options.client, is_bound=options.action == "bind")
+        case "check":
+            return document.check(settings, options.file)
+        case _:
+            raise AssertionError(f"the parser let {options.action} through")
+
+
 def _settings(options: argparse.Namespace) -> Settings:
     given = {name: getattr(options, name, None) for name in _OPTIONS}
     return config.with_options(config.from_environment(os.environ), given)
@@ -153,6 +177,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_token(commands)
     _add_account(commands)
     _add_control(commands)
+    _add_documents(commands)
     migrating = commands.add_parser("migrate", help="bring the store's schema up to date")
     _add_data(migrating)
     commands.add_parser("sdl", help="print the GraphQL schema")
@@ -228,6 +253,32 @@ def _add_control(commands: _Commands) -> None:
     approving.add_argument("--by", required=True, help="who approves", metavar="NAME")
     _add_data(approving)
     _add_data(commands.add_parser("states", help="list what is halted or reducing"))
+
+
+def _add_documents(commands: _Commands) -> None:
+    documents = commands.add_parser("documents", help="register documents of clients")
+    actions = documents.add_subparsers(dest="action", required=True, metavar="ACTION")
+    for name, words in _DOCUMENTS.items():
+        action = actions.add_parser(name, help=words)
+        if name in {"publish", "diff", "check"}:
+            is_needed = name != "check"
+            action.add_argument("file", type=Path, nargs=None if is_needed else "?")
+        if name == "retire":
+            action.add_argument("which", help="a name, or a hash")
+        if name != "check":
+            action.add_argument("--client", required=name != "list", help="whose: its client id")
+        _add_data(action)
+
+
+_DOCUMENTS = {
+    "publish": "register the documents of a manifest, all or none",
+    "diff": "say what publishing a manifest would do",
+    "list": "list what is registered",
+    "retire": "take a document back",
+    "bind": "let a client send registered documents alone",
+    "unbind": "let a client send any document again",
+    "check": "check a manifest, or all that is registered, against the schema",
+}
 
 
 def _add_data(parser: argparse.ArgumentParser) -> None:

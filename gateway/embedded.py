@@ -118,7 +118,7 @@ async def running(settings: Settings, source: MarketData) -> AsyncIterator[Gatew
         session = parts.session()
         await session.start()
         stack.push_async_callback(session.stop)
-        yield await stack.enter_async_context(assembled(parts, session, background.failed))
+        yield await stack.enter_async_context(assembled(parts, session, background))
 
 
 def _broker(

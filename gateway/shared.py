@@ -143,7 +143,7 @@ async def running(settings: Settings) -> AsyncIterator[Gateway]:
                 ),
             )
             stack.push_async_callback(owner.release)
-        yield await stack.enter_async_context(assembled(parts, owner, background.failed))
+        yield await stack.enter_async_context(assembled(parts, owner, background))
 
 
 async def shared_store(

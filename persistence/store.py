@@ -13,6 +13,7 @@ from persistence.account import Accounts
 from persistence.connection import Connection, Query
 from persistence.database import Database
 from persistence.directory import Directory
+from persistence.document import SqlDocuments
 from persistence.frozen import end_frozen
 from persistence.leases import SqlLeases
 from persistence.loading import lock
@@ -124,6 +125,7 @@ class SqlStore:
         self.outbox = Outbox(database)
         self.directory = Directory(database)
         self.accounts = Accounts(database)
+        self.documents = SqlDocuments(database)
         self._database = database
         self._clock = clock
         self._lock = lock

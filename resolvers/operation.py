@@ -35,7 +35,7 @@ class Fault(StrEnum):
     """No document of that hash is registered for the caller, or it may send no other."""
 
     OPERATION = "OPERATION"
-    """The document has no operation of that name, or has several and none was named."""
+    """The request does not fit its document, as by naming an operation that is not there."""
 
     VARIABLES = "VARIABLES"
     """The variables do not fit."""

@@ -56,6 +56,7 @@ class Viewer:
     user_id: strawberry.ID = field("The user.")
     name: str = field("The user's name.")
     tenant_id: strawberry.ID = field("The tenant that the user belongs to.")
+    client_id: strawberry.ID = field("The program it asks through, as its token says.")
     role: str = field("The role that permissions come from.")
     permissions: list[str] = field(
         "What the caller may do: the role's permissions, narrowed by the token's scopes.",

@@ -133,6 +133,7 @@ class Authentication:
             permissions=permitted(role, claims.scopes),
             accounts=user.accounts,
             expires_at=claims.expires_at,
+            client_id=claims.client_id,
         )
 
 

@@ -15,9 +15,10 @@ import orjson
 from graphql import ExecutionResult, GraphQLError, OperationType
 
 from resolvers.context import Context
-from resolvers.document import Document
+from resolvers.document import Document, sha256
 from resolvers.operation import Fault, Prepared, Refused
 from resolvers.root import Schema
+from serving.document import Registry
 from trading.outcome import OutcomeUnknown
 from trading.permission import Principal
 from trading.ports import IdSource
@@ -100,12 +101,14 @@ class Operations:
         self,
         schema: Schema,
         *,
+        registry: Registry,
         new_context: Callable[[Principal | None], Context],
         ids: IdSource,
         deadline_s: float = DEADLINE_S,
     ) -> None:
-        """Take the schema that runs, and what makes the context of an operation."""
+        """Take the schema that runs, what is registered, and what makes an operation's context."""
         self.schema = schema
+        self._registry = registry
         self.new_context = new_context
         self._ids = ids
         self._deadline_s = deadline_s
@@ -113,16 +116,29 @@ class Operations:
 
     def prepare(self, request: Request, principal: Principal | None) -> Prepared:
         """Find, admit and bind an operation. Raises Refused."""
-        document = self._document(request)
+        client_id = principal.client_id if principal is not None else ""
+        document = self._document(request, client_id)
         return self.schema.prepare(
             document, request.operation_name, request.variables, principal, self._ids
         )
 
-    def _document(self, request: Request) -> Document:
-        if request.query is None:
-            words = f"no document is registered as {request.document_id}"
-            raise Refused(Fault.NOT_PERSISTED, [_coded(words, "PERSISTED_QUERY_NOT_FOUND")])
-        return self.schema.documents.get(request.query)
+    def _document(self, request: Request, client_id: str) -> Document:
+        """Find what a request names. Raises Refused."""
+        registry, query = self._registry, request.query
+        if request.document_id is not None:
+            if query is not None and request.document_id != f"sha256:{sha256(query)}":
+                words = "the hash must be that of the query which is sent along"
+                raise Refused(Fault.OPERATION, [_coded(words, "BAD_REQUEST")])
+            found = registry.find(client_id, request.document_id)
+            if found is not None:
+                return found
+            if query is None:
+                words = f"no document is registered as {request.document_id}"
+                raise Refused(Fault.NOT_PERSISTED, [_coded(words, "PERSISTED_QUERY_NOT_FOUND")])
+        if query is None or registry.is_bound(client_id):
+            words = f"the client {client_id} may send registered documents alone, by their hash"
+            raise Refused(Fault.NOT_PERSISTED, [_coded(words, "PERSISTED_QUERY_REQUIRED")])
+        return self.schema.documents.get(query)
 
     async def run(self, prepared: Prepared, context: Context) -> ExecutionResult:
         """Run a query or mutation until its deadline; errors are published.

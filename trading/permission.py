@@ -34,7 +34,10 @@ class Entitlement(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Principal:
-    """Who is asking, with permissions narrowed by role and scopes; `expires_at` is in UTC ns."""
+    """Who is asking, with permissions narrowed by role and scopes; `expires_at` is in UTC ns.
+
+    `client_id` is the program through which it asks, as its token says.
+    """
 
     user_id: UserID
     name: str
@@ -43,6 +46,7 @@ class Principal:
     permissions: frozenset[Permission]
     accounts: Mapping[AccountID, Entitlement]
     expires_at: int
+    client_id: str = ""
 
     def may_read(self, account_id: AccountID) -> bool:
         """Tell whether the account is visible to this principal."""

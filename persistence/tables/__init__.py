@@ -1,7 +1,8 @@
 """The tables of the store, the same on SQLite and PostgreSQL.
 
 Columns bear the names of the fields they hold. Every row belongs to a tenant, directly or by its
-account; instruments, reference prices, leases and the brokers' streams are shared.
+account; instruments, reference prices, leases, registered documents and the brokers' streams are
+shared.
 """
 
 from persistence.tables.account import (
@@ -16,6 +17,7 @@ from persistence.tables.account import (
     users,
 )
 from persistence.tables.base import metadata
+from persistence.tables.document import document_clients, documents
 from persistence.tables.execution import (
     EXECUTION_REPORT,
     FILL_REPORT,
@@ -54,6 +56,8 @@ __all__ = [
     "commands",
     "confirmations",
     "decisions",
+    "document_clients",
+    "documents",
     "entitlements",
     "fills",
     "gateway",

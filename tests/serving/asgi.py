@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
+from resolvers.root import Schema
+from serving.document import Registered, Registry
 from serving.http import HttpEndpoint
 from serving.operation import Operations
-from tests.resolvers.fakes import FakeIds, World, a_principal
+from tests.resolvers.fakes import FakeClock, FakeIds, World, a_principal
 from trading.outcome import Unauthenticated
 from trading.permission import Principal
 
@@ -51,8 +53,30 @@ def endpoint(operations: Operations, **settings: Any) -> HttpEndpoint:
     )
 
 
-def operations(world: World, schema: Any, **settings: Any) -> Operations:
-    return Operations(schema, new_context=world.context, ids=FakeIds(), **settings)
+class FakeSource:
+    """Where documents are registered, in lists."""
+
+    def __init__(self, *documents: Registered, bound: Collection[str] = ()) -> None:
+        self.all = list(documents)
+        self.bound = frozenset(bound)
+
+    async def documents(self) -> Sequence[Registered]:
+        return self.all
+
+    async def states(self) -> Sequence[object]:
+        return [(each.client_id, each.sha256, each.retired_at) for each in self.all]
+
+    async def bound_clients(self) -> Collection[str]:
+        return self.bound
+
+
+def operations(
+    world: World, schema: Schema, registry: Registry | None = None, **settings: Any
+) -> Operations:
+    registry = registry or Registry(FakeSource(), schema, FakeClock())
+    return Operations(
+        schema, registry=registry, new_context=world.context, ids=FakeIds(), **settings
+    )
 
 
 async def call(

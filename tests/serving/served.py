@@ -17,7 +17,6 @@ import uvicorn
 from uvicorn.server import ServerState
 
 from resolvers.root import Schema
-from serving.operation import Operations
 from serving.protocol import SocketProtocol
 from serving.socket import House, Limits
 from serving.websocket import SocketEndpoint
@@ -30,6 +29,7 @@ from tests.resolvers.fakes import (
     a_principal,
     a_report,
 )
+from tests.serving.asgi import operations
 from trading.execution import ExecType, Report
 from trading.ids import AccountID
 from trading.outcome import Unauthenticated
@@ -142,7 +142,7 @@ async def serving(limits: Limits | None = None) -> AsyncIterator[Served]:
     world.streams = streams
     callers.known["trader"] = replace(a_principal(), expires_at=NOON + 3_600 * SECOND)
     house = House(
-        operations=Operations(SCHEMA, new_context=world.context, ids=FakeIds()),
+        operations=operations(world, SCHEMA),
         authenticate=callers.authenticate,
         ids=FakeIds(),
         clock=FakeClock(NOON),
