@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
-from bench import history, measuring, servers, stores
+from bench import fanout, history, measuring, servers, stores
 from bench.measuring import PathRound, Round
 from bench.servers import Server, Unavailable
 
@@ -295,9 +295,16 @@ def _path_figures(done: PathRound) -> Sequence[str]:
     return (f"{done.per_second:,.0f}", *shown, f"{done.cpu_us:,.0f}")
 
 
+def deliveries(settings: Settings, directory: Path) -> Iterator[str]:
+    """Measure how fast a crowd is told the same."""
+    yield fanout.INTRODUCTION
+    yield table(fanout.HEAD, fanout.measure(settings.rounds, settings.seconds, directory))
+
+
 SECTIONS: Mapping[str, Callable[[Settings, Path], Iterator[str]]] = {
     "place_order": place_order,
     "report_path": report_path,
     "history": past,
+    "fanout": deliveries,
     "profile": profile,
 }

@@ -70,8 +70,8 @@ def _bare(name: str, module: str, directory: Path) -> Iterator[Server]:
         stores.prepare(url)
         port = free_port()
         log = directory / f"{name}.log"
-        with _process([module, url, str(port)], {}, log) as process:
-            _wait_for(port, process, log, _takes_connections)
+        with module_running([module, url, str(port)], {}, log) as process:
+            wait_for(port, process, log, takes_connections)
             yield Server(name=name, port=port, store=url, watched=port, processes=(process,))
 
 
@@ -85,8 +85,8 @@ def hop(directory: Path) -> Iterator[Server]:
             ports.append(port := free_port())
             log = directory / f"{part}.log"
             arguments = ["bench.hop", part, AMQP, name, str(port)]
-            processes.append(stack.enter_context(_process(arguments, {}, log)))
-            _wait_for(port, processes[-1], log, _takes_connections)
+            processes.append(stack.enter_context(module_running(arguments, {}, log)))
+            wait_for(port, processes[-1], log, takes_connections)
         watched, port = ports
         yield Server(name="floor", port=port, store="", watched=watched, processes=tuple(processes))
 
@@ -156,8 +156,8 @@ def _exchange(directory: Path) -> Iterator[int]:
     port = free_port()
     log, data = directory / "exchange.log", directory / "exchange"
     arguments = ["gateway.cli", "exchange", "--port", str(port), "--data", str(data)]
-    with _process(arguments, {}, log) as exchange:
-        _wait_for(port, exchange, log, _takes_connections)
+    with module_running(arguments, {}, log) as exchange:
+        wait_for(port, exchange, log, takes_connections)
         yield port
 
 
@@ -176,8 +176,8 @@ def _gateway(
 ) -> Iterator[Server]:
     port, log = free_port(), data.with_name(f"{name}.log")
     arguments = [*module, "serve", "--port", str(port), "--data", str(data)]
-    with _process(arguments, variables, log) as process:
-        _wait_for(port, process, log, _is_ready)
+    with module_running(arguments, variables, log) as process:
+        wait_for(port, process, log, _is_ready)
         token = _run(["gateway.cli", "token", "--role", "trader", "--data", str(data)], variables)
         yield Server(
             name=name,
@@ -203,7 +203,7 @@ def free_port() -> int:
 
 
 @contextmanager
-def _process(
+def module_running(
     arguments: Sequence[str], variables: Mapping[str, str], log: Path
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Run a module, and end it."""
@@ -240,7 +240,7 @@ def _environment(variables: Mapping[str, str]) -> dict[str, str]:
     return rest | {f"DRAWBRIDGE_{name}": text for name, text in variables.items()}
 
 
-def _wait_for(
+def wait_for(
     port: int, process: subprocess.Popen[bytes], log: Path, is_up: Callable[[int], bool]
 ) -> None:
     """Wait until a server is up. Raises Unavailable."""
@@ -254,7 +254,8 @@ def _wait_for(
     raise Unavailable(f"it is not up after {_START_S} seconds: {_last_line(log)}")
 
 
-def _takes_connections(port: int) -> bool:
+def takes_connections(port: int) -> bool:
+    """Tell whether something listens there."""
     try:
         socket.create_connection(("127.0.0.1", port), timeout=1).close()
     except OSError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import cast
 
+from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
@@ -28,9 +29,7 @@ class SocketEndpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one socket until it ends."""
         websocket = WebSocket(scope, receive, send)
-        origin = websocket.headers.get("origin")
-        if origin is not None and not is_same_origin(origin, websocket.headers.get("host")):
-            # A browser lets any page open a socket anywhere: a page of another site gets none.
+        if not _is_from_here(websocket.headers):
             refusal = PlainTextResponse("a page of another site", HTTPStatus.FORBIDDEN)
             await websocket.send_denial_response(refusal)
             return
@@ -40,3 +39,10 @@ class SocketEndpoint:
         if not is_spoken:
             line.end(SUBPROTOCOL_NOT_ACCEPTABLE, f"the subprotocol must be {PROTOCOL}")
         await Socket(self._house, line).serve(receive)
+
+
+def _is_from_here(headers: Headers) -> bool:
+    """Tell a page of another site, which browsers let open sockets anywhere, from all others."""
+    origin = headers.get("origin")
+    is_ours = headers.get("sec-fetch-site") == "same-origin"
+    return origin is None or is_ours or is_same_origin(origin, headers.get("host"))

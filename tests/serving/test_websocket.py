@@ -61,13 +61,21 @@ async def test_another_protocol_is_told_so(served: Served, protocol: str | None)
 
 
 @pytest.mark.parametrize(
-    ("origin", "status"),
-    [("http://127.0.0.1:{port}", 101), ("http://elsewhere.example", 403), ("null", 403)],
+    ("headers", "status"),
+    [
+        ({"Origin": "http://127.0.0.1:{port}"}, 101),
+        # Behind a proxy that has changed the host the browser's own word counts.
+        ({"Origin": "https://ours.example", "Sec-Fetch-Site": "same-origin"}, 101),
+        ({"Origin": "https://elsewhere.example", "Sec-Fetch-Site": "cross-site"}, 403),
+        ({"Origin": "http://elsewhere.example"}, 403),
+        ({"Origin": "null"}, 403),
+    ],
 )
 async def test_a_page_of_another_site_gets_no_socket(
-    served: Served, origin: str, status: int
+    served: Served, headers: dict[str, str], status: int
 ) -> None:
-    client = await served.raw(Origin=origin.format(port=served.port))
+    written = {name: value.format(port=served.port) for name, value in headers.items()}
+    client = await served.raw(**written)
 
     assert client.head.split()[1] == str(status)
 

@@ -1,0 +1,203 @@
+"""The section `fanout`: how many deliveries a second a server makes to a crowd, in time."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench import servers
+from bench.fanout_load import Crowd, Heard
+from bench.fanout_server import KINDS, SYMBOLS, symbol
+from bench.servers import Server, Unavailable
+
+SOCKETS = (100, 500, 1_000, 5_000)
+P99_MAX_MS = 100
+_KEPT_UP = 0.9
+_SETTLE_S, _DRAIN_S = 0.3, 20.0
+_FIRST = {"plain Strawberry": 1_000.0}
+_FIRST_OTHERWISE = 16_000.0
+_NARROWINGS = 2
+
+INTRODUCTION = f"""
+## fanout
+
+Deliveries a second of quotes to subscribers, each on a socket and with an operation id of its own,
+at the highest pace at which the 99th percentile, from when a quote was due to when its subscriber's
+process had it, stays under {P99_MAX_MS} ms and nine tenths of the quotes come. One process on one
+core serves, another one listens. All send the same JSON. *raw Starlette* is `send_text` of bytes
+that are encoded once, without GraphQL; *plain Strawberry* has a queue for each subscription;
+*drawbridge* is the endpoint as the gateway runs it, over its streams and news, without store and
+tokens. CPU is that of the server, for one delivery. The last rows have {SYMBOLS} symbols, and as
+many different subscriptions of two each.
+
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """A crowd, and how many deliveries a tick makes."""
+
+    name: str
+    sockets: int
+    sets: list[list[str]]
+    symbols: int = 1
+
+    @property
+    def per_tick(self) -> int:
+        """How many deliveries a tick makes."""
+        return self.sockets * len(self.sets[0])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """What a server has kept up with."""
+
+    per_second: float
+    p50_ms: float
+    p99_ms: float
+    cpu_us: float
+
+
+def cases() -> Iterator[Case]:
+    """List the crowds."""
+    for sockets in SOCKETS:
+        yield Case(name="the same", sockets=sockets, sets=[[symbol(0)]])
+    pairs = [[symbol(number), symbol((number + 1) % SYMBOLS)] for number in range(SYMBOLS)]
+    yield Case(name=f"{SYMBOLS} sets", sockets=1_000, sets=pairs, symbols=SYMBOLS)
+
+
+def measure(rounds: int, seconds: float, directory: Path) -> Iterator[Sequence[str]]:
+    """Measure all, and yield the rows of a table."""
+    for case in cases():
+        for kind in KINDS:
+            found = _pace(kind, case, rounds, seconds, directory)
+            yield (case.name, str(case.sockets), kind, *_figures(found))
+
+
+def _figures(found: Pace | None) -> Sequence[str]:
+    if found is None:
+        return ("none", "", "", "")
+    figures = f"{found.per_second:,.0f}", f"{found.p50_ms:.1f}", f"{found.p99_ms:.1f}"
+    return (*figures, f"{found.cpu_us:.1f}")
+
+
+HEAD = ("symbols", "sockets", "server", "deliveries/s", "p50 ms", "p99 ms", "CPU µs")
+
+
+def _pace(kind: str, case: Case, rounds: int, seconds: float, directory: Path) -> Pace | None:
+    """Find the highest pace that a server keeps up with, and measure it there."""
+    with _server(kind, directory) as server, _crowd(server, case) as listen:
+        best, wanted = 0.0, _FIRST.get(kind, _FIRST_OTHERWISE)
+
+        def keeps_up(pace: float) -> bool:
+            return _is_kept(_round(server, case, listen, pace, seconds)[0], pace)
+
+        while not keeps_up(wanted) and wanted > case.per_tick:
+            wanted /= 4
+        while keeps_up(wanted):
+            best, wanted = wanted, wanted * 2
+        if not best:
+            return None
+        for _ in range(_NARROWINGS):
+            middle = (best * wanted) ** 0.5
+            best, wanted = (middle, wanted) if keeps_up(middle) else (best, middle)
+        return _settled(lambda: _round(server, case, listen, best, seconds), rounds)
+
+
+def _settled(measure_once: Callable[[], tuple[Heard, float]], rounds: int) -> Pace:
+    done = [measure_once() for _ in range(rounds)]
+    return Pace(
+        per_second=statistics.median(each.deliveries / each.seconds for each, _ in done),
+        p50_ms=statistics.median(each.p50_ms for each, _ in done),
+        p99_ms=statistics.median(each.p99_ms for each, _ in done),
+        cpu_us=statistics.median(cpu / max(each.deliveries, 1) for each, cpu in done),
+    )
+
+
+def _is_kept(heard: Heard, pace: float) -> bool:
+    is_all = heard.deliveries / heard.seconds >= _KEPT_UP * pace
+    return is_all and heard.p99_ms < P99_MAX_MS
+
+
+type _Listen = Callable[[float], Heard]
+
+
+def _round(
+    server: Server, case: Case, listen: _Listen, pace: float, seconds: float
+) -> tuple[Heard, float]:
+    """Tell at a pace; return what was heard, and the server's CPU time in microseconds."""
+    _set(server, pace / case.per_tick, case.symbols)
+    time.sleep(_SETTLE_S)
+    before = server.cpu_us()
+    heard = listen(seconds)
+    spent = server.cpu_us() - before
+    _set(server, 0, case.symbols)
+    ends = time.monotonic() + _DRAIN_S
+    while listen(_SETTLE_S).deliveries and time.monotonic() < ends:
+        pass
+    return heard, spent
+
+
+def _set(server: Server, ticks: float, symbols: int) -> None:
+    url = f"http://127.0.0.1:{server.port}/rate/{ticks:.4f}/{symbols}"
+    # A server that has fallen behind answers once it has told what it was to tell.
+    with urllib.request.urlopen(url, timeout=_DRAIN_S * 3):
+        pass
+
+
+@contextmanager
+def _server(kind: str, directory: Path) -> Iterator[Server]:
+    port = servers.free_port()
+    log = directory / f"{kind.replace(' ', '-')}.log"
+    with servers.module_running(["bench.fanout_server", kind, str(port)], {}, log) as process:
+        servers.wait_for(port, process, log, servers.takes_connections)
+        _pin(process.pid, 0)
+        yield Server(name=kind, port=port, watched=port, processes=(process,), store=directory)
+
+
+@contextmanager
+def _crowd(server: Server, case: Case) -> Iterator[_Listen]:
+    """Subscribe a crowd from another process."""
+    crowd = Crowd(port=server.port, sockets=case.sockets, sets=case.sets)
+    with subprocess.Popen(
+        [sys.executable, "-m", "bench.fanout_load"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as load:
+        _pin(load.pid, 1)
+        if load.stdin is None or load.stdout is None:
+            raise Unavailable("the load has no pipes")
+        stdin, stdout = load.stdin, load.stdout
+
+        def say(line: str) -> str:
+            stdin.write(f"{line}\n")
+            stdin.flush()
+            return stdout.readline()
+
+        def listen(seconds: float) -> Heard:
+            return Heard(**json.loads(say(str(seconds))))
+
+        try:
+            if say(json.dumps(dataclasses.asdict(crowd))) != "ready\n":
+                raise Unavailable(f"not all of {case.sockets} sockets could be opened")
+            yield listen
+        finally:
+            stdin.close()
+            load.wait()
+
+
+def _pin(process: int, core: int) -> None:
+    """Give each process a core of its own, where there are several."""
+    if hasattr(os, "sched_setaffinity") and (os.cpu_count() or 1) > core:
+        os.sched_setaffinity(process, {core})
