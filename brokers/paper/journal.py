@@ -2,7 +2,8 @@
 
 What comes in while one batch is being written makes up the next: one write and one fsync each, in
 one worker thread. The file is also the queue of events: readers go through it, never past what is
-durable, so that nothing has to be kept in memory for a reader who is behind.
+durable, so that nothing has to be kept in memory for a reader who is behind. One who is level, as
+most are, gets the last entries as they were added.
 """
 
 from __future__ import annotations
@@ -14,10 +15,11 @@ import logging
 import os
 from array import array
 from bisect import bisect_right
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 
 import orjson
@@ -28,6 +30,7 @@ from trading.ports import Environment
 
 _KIND, _VERSION = "paper exchange", 2
 _READ_LINES = 256
+_KEPT = 1024
 
 logger = logging.getLogger(__name__)
 
@@ -66,6 +69,7 @@ class Journal:
             raise
         self._durable = len(self._offsets)
         self._pending: list[bytes] = []
+        self._recent: deque[Entry] = deque(maxlen=_KEPT)
         self._writer = ThreadPoolExecutor(1, "paper-journal")
         self._flushing: asyncio.Task[None] | None = None
         self._moved = asyncio.Event()
@@ -96,6 +100,7 @@ class Journal:
         self._lasts.append(entry.events[-1].number)
         self._end += len(line)
         self._pending.append(line)
+        self._recent.append(entry)
         if self._flushing is None or self._flushing.done():
             self._flushing = asyncio.get_running_loop().create_task(self._flush())
 
@@ -151,6 +156,8 @@ class Journal:
     def read(self, line: int) -> Sequence[Entry]:
         """Return durable entries from a line on, some at a time."""
         lines = min(self._durable, line + _READ_LINES)
+        if (first := line - len(self._offsets) + len(self._recent)) >= 0:
+            return list(islice(self._recent, first, first + lines - line))
         bounds = [*self._offsets[line : lines + 1]]
         if lines == len(self._offsets):
             bounds.append(self._end)
