@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import sqlite3
+import sys
 import threading
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -25,12 +27,15 @@ from persistence.sqlite import SqliteDatabase
 from tests.faults.checker import gathered, unrest, violations
 from tests.gateway.client import Client, eventually
 from tests.gateway.documents import CANCEL, CANCEL_ALL, FIND_BY_CL_ORD_ID, PLACE
-from tests.gateway.process import complaints, running, started
+from tests.gateway.process import STOP_S, complaints, running, started
 from tests.gateway.tokens import minted
 from trading.ids import WireID
 from trading.quantity import use_exact_arithmetic
 
 pytestmark = pytest.mark.crash
+
+ALONE = (sys.executable, "-m", "tests.crash.entry")
+"""A gateway in which nothing but recovery settles what was under way."""
 
 ROUNDS = 6
 TRADERS = 4
@@ -151,7 +156,7 @@ class Trader(threading.Thread):
 
 def killed_at_work(data: Path, promises: Promises, number: int, random: Random) -> None:
     """Have traders work on a gateway, and kill it when some more orders were acknowledged."""
-    with started(data) as gateway:
+    with started(data, program=ALONE) as gateway:
         clients = [Client(gateway.url, minted(data)) for _ in range(TRADERS)]
         traders = [
             Trader(client, promises, f"round{number}-{n}", Random(random.random()))
@@ -243,7 +248,10 @@ def recovered(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Recovered]:
     data, promises, random = tmp_path_factory.mktemp("crash") / "data", Promises(), Random(7)
     for number in range(ROUNDS):
         killed_at_work(data, promises, number, random)
-    with running(data) as gateway, Client(gateway.url, minted(data)) as client:
+    with (
+        running(data, program=ALONE) as gateway,
+        Client(gateway.url, minted(data)) as client,
+    ):
         Trader(client, promises, "last", Random(1)).place_again()
         at_rest(client)
         yield Recovered(client=client, data=data, promises=promises)
@@ -329,6 +337,39 @@ async def test_the_writer_of_such_a_store_waits_for_the_disk(recovered: Recovere
     finally:
         await database.close()
     assert synchronous == 2  # FULL
+
+
+def test_what_was_about_to_be_sent_is_settled_by_the_start_alone(tmp_path: Path) -> None:
+    """The exchange knows nothing of it, so no report will ever come of itself."""
+    data = tmp_path / "data"
+    order = {"accountId": "equity", "symbol": "AAPL", "side": "BUY", "orderQty": "1"}
+    resting = order | {"ordType": "LIMIT", "price": "222", "timeInForce": "GOOD_TILL_CANCEL"}
+    with (
+        started(data, program=(*ALONE, "--kill-at-submit", 3)) as gateway,
+        Client(gateway.url, minted(data)) as client,
+    ):
+        for name in ("order-0", "order-1"):
+            client.place(**resting, clOrdId=name)
+        with pytest.raises(httpx2.TransportError):
+            client.place(**resting, clOrdId="order-2")
+        assert gateway.process.wait(STOP_S) == -signal.SIGKILL
+    assert sent(data) == ["order-2"]
+
+    with (
+        running(data, program=ALONE) as gateway,
+        Client(gateway.url, minted(data)) as client,
+    ):
+        [last] = [each for each in at_rest(client) if each["clOrdId"] == "order-2"]
+        doubts = [each["ordStatus"] for each in client.reports() if each.get("inDoubt")]
+    assert sent(data) == []
+    assert (last["ordStatus"], doubts) == ("NEW", ["PENDING_NEW"])
+
+
+def sent(data: Path) -> list[str]:
+    """Read which commands are sent, and not answered yet."""
+    with closing(sqlite3.connect(data / "store.sqlite3")) as store:
+        rows = store.execute("select cl_ord_id from commands where state = 'SENT'").fetchall()
+    return [row[0] for row in rows]
 
 
 def test_recovery_leaves_nothing_worse_than_a_warning_behind(recovered: Recovered) -> None:

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,13 +85,18 @@ class Running:
 
 
 @contextmanager
-def started(data: Path, *options: object, **variables: str) -> Iterator[Running]:
+def started(
+    data: Path,
+    *options: object,
+    program: Sequence[object] = (DRAWBRIDGE,),
+    **variables: str,
+) -> Iterator[Running]:
     """Start a gateway that its user ends; one that is left running is killed."""
     port, log = free_port(), data.with_name(f"{data.name}.log")
     arguments = map(str, ("--port", port, "--data", data, *options))
     with log.open("a") as errors:
         process = subprocess.Popen(
-            [DRAWBRIDGE, "serve", *arguments],
+            [*map(str, program), "serve", *arguments],
             env=environment(**variables),
             stdout=subprocess.PIPE,
             stderr=errors,
@@ -111,9 +116,14 @@ def started(data: Path, *options: object, **variables: str) -> Iterator[Running]
 
 
 @contextmanager
-def running(data: Path, *options: object, **variables: str) -> Iterator[Running]:
+def running(
+    data: Path,
+    *options: object,
+    program: Sequence[object] = (DRAWBRIDGE,),
+    **variables: str,
+) -> Iterator[Running]:
     """Run a gateway, and stop it in order."""
-    with started(data, *options, **variables) as gateway:
+    with started(data, *options, program=program, **variables) as gateway:
         yield gateway
         gateway.stop()
 
