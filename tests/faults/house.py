@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +19,7 @@ from tests.faults.checker import Case, Item, gathered, unrest, violations
 from tests.faults.load import Follower, Trader
 from tests.faults.services import Services, database, query, until
 from tests.gateway.client import Client
+from tests.gateway.documents import PREVIEW
 from tests.gateway.process import STOP_S, complaints, environment, free_port
 from tests.gateway.tokens import minted
 from trading.ids import AccountID
@@ -186,6 +187,12 @@ class House:
         """Wait until the holder of an epoch, or of a later one, has the accounts."""
         fences = "SELECT fence FROM accounts"
         until(lambda: all(row["fence"] >= epoch for row in self.query(fences)))
+
+    def priced(self, gateway: Gateway, order: Mapping[str, str]) -> None:
+        """Wait until an order would be taken: the first price that anybody wants is on its way."""
+        client = self.client(gateway)
+        terms = {**order, "clOrdId": "preview"}
+        until(lambda: client.data(PREVIEW, input=terms)["accepted"])
 
     def quiet(self) -> Case:
         """Wait until nothing is under way any more."""

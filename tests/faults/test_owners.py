@@ -40,6 +40,7 @@ def test_what_a_frozen_owner_was_about_to_send_never_leaves(house: House) -> Non
     successor = house.start()
     order = {"accountId": "equity", "symbol": "AAPL", "side": "BUY", "orderQty": "1"}
     resting = {**order, "ordType": "LIMIT", "price": "222", "timeInForce": "GOOD_TILL_CANCEL"}
+    house.priced(frozen, resting)
     asked = house.client(frozen).data
     elsewhere = house.client(successor).data
 

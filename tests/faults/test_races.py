@@ -60,6 +60,7 @@ def test_no_more_is_admitted_than_the_limit_has(
     house.query(
         f"UPDATE limits SET value = {value} WHERE name = '{limit}' AND account_id = 'equity'"
     )
+    house.priced(gateways[0], {**RESTING, "orderQty": "1"})
     clients = [house.client(gateways[number % 2]) for number in range(RACERS)]
 
     outcomes = raced(clients, order_qty)
