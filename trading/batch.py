@@ -68,7 +68,9 @@ class _Pending:
 class CommandQueue:
     """Commits clients' commands in batches, in a task of its own.
 
-    A client that goes away cancels only its waiting: the transaction belongs to the queue.
+    A client that goes away cancels only its waiting: the transaction belongs to the queue. An
+    account whose commands cannot be committed with the others' goes on in a lane of its own, until
+    one of them can be, so that it holds nobody up.
     """
 
     def __init__(
@@ -93,6 +95,8 @@ class CommandQueue:
         self._clock = clock
         self._known = known or KnownOrders()
         self._queue: deque[_Pending] = deque()
+        self._lanes: dict[AccountID, deque[_Pending]] = {}
+        self._working_off: dict[AccountID, asyncio.Task[None]] = {}
         self._filled = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -108,6 +112,8 @@ class CommandQueue:
         if worker is None:
             return
         await self._idle.wait()
+        while self._working_off:
+            await asyncio.wait(self._working_off.values())
         worker.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await worker
@@ -128,12 +134,17 @@ class CommandQueue:
             raise BrokerUnavailable(
                 f"no session with {broker} is open: try again", retry_after_ms=1000
             )
-        if len(self._queue) >= _QUEUE_MAX:
+        if len(self._queue) + sum(map(len, self._lanes.values())) >= _QUEUE_MAX:
             raise Overloaded("too many commands are waiting: nothing was done", retry_after_ms=100)
         done: asyncio.Future[Settled] = asyncio.get_running_loop().create_future()
-        self._queue.append(_Pending(command, broker, awaits_broker, user_id, done))
-        self._idle.clear()
-        self._filled.set()
+        pending = _Pending(command, broker, awaits_broker, user_id, done)
+        if (lane := self._lanes.get(command.account_id)) is not None:
+            lane.append(pending)
+            self._work_off(command.account_id)
+        else:
+            self._queue.append(pending)
+            self._idle.clear()
+            self._filled.set()
         return await done
 
     def _is_open(self, broker: str) -> bool:
@@ -145,27 +156,66 @@ class CommandQueue:
             await self._filled.wait()
             self._filled.clear()
             while self._queue:
-                count = min(len(self._queue), BATCH_MAX)
-                batch = [self._queue.popleft() for _ in range(count)]
-                await self._settle(batch)
+                await self._settle(_taken(self._queue))
             self._idle.set()
 
-    async def _settle(self, batch: Sequence[_Pending]) -> None:
-        """Commit a batch; if that fails, each command alone, so that one stalls no stranger."""
+    async def _settle(self, batch: Sequence[_Pending]) -> bool:
+        """Commit a batch, or what of it can be; tell whether the last of it could."""
         try:
             settled = await self._commit(batch)
         except Exception as error:  # noqa: BLE001 - each client is told of its own failure
-            # With no connection free, trying one by one would only make it worse.
-            if len(batch) > 1 and not isinstance(error, StoreOverloaded):
-                for pending in batch:
-                    await self._settle([pending])
-            else:
-                for pending in batch:
-                    _fail(pending, error)
-            return
+            return await self._part(batch, error)
         for pending, each in zip(batch, settled, strict=True):
             if not pending.done.done():
                 pending.done.set_result(each)
+        return True
+
+    async def _part(self, batch: Sequence[_Pending], error: Exception) -> bool:
+        """Try a batch again in its parts: each account by itself, then each of its commands."""
+        accounts: dict[AccountID, list[_Pending]] = {}
+        for pending in batch:
+            accounts.setdefault(pending.command.account_id, []).append(pending)
+        is_locked = isinstance(error, StoreBusy) and not isinstance(error, StoreOverloaded)
+        if len(accounts) > 1 and not isinstance(error, StoreOverloaded):
+            for account_id, theirs in accounts.items():
+                self._open_lane(account_id, theirs)
+        elif len(batch) > 1 and not isinstance(error, StoreBusy):
+            return all([await self._settle([pending]) for pending in batch])
+        else:
+            # With no connection free, or the account locked, more tries would only hold up others.
+            for pending in batch:
+                _fail(pending, error)
+            if is_locked:
+                self._open_lane(batch[0].command.account_id, ())
+        return False
+
+    def _open_lane(self, account_id: AccountID, theirs: Sequence[_Pending]) -> None:
+        """Let an account go on by itself, with what it has in the queue behind, in its order."""
+        lane = self._lanes.setdefault(account_id, deque())
+        lane.extend(theirs)
+        if later := [each for each in self._queue if each.command.account_id == account_id]:
+            lane.extend(later)
+            others = [each for each in self._queue if each.command.account_id != account_id]
+            self._queue.clear()
+            self._queue.extend(others)
+        self._work_off(account_id)
+
+    def _work_off(self, account_id: AccountID) -> None:
+        """Commit what is in a lane, beside the queue's own worker."""
+        if account_id not in self._working_off and self._lanes[account_id]:
+            work = self._work_in_lane(account_id)
+            task = asyncio.create_task(work, name=f"desk: {account_id}")
+            self._working_off[account_id] = task
+
+    async def _work_in_lane(self, account_id: AccountID) -> None:
+        lane, is_free = self._lanes[account_id], False
+        try:
+            while lane:
+                is_free = await self._settle(_taken(lane))
+        finally:
+            del self._working_off[account_id]
+        if is_free:
+            del self._lanes[account_id]
 
     async def _commit(self, batch: Sequence[_Pending]) -> list[Settled]:
         accounts = sorted({pending.command.account_id for pending in batch})
@@ -209,6 +259,11 @@ class CommandQueue:
             return Settled(handled.decided)
         # Asked for before it is sent: the broker may answer before the client gets to wait.
         return Settled(handled.decided, self._sessions[pending.broker].expect(handled.wire_id))
+
+
+def _taken(queue: deque[_Pending]) -> list[_Pending]:
+    """Take the next batch."""
+    return [queue.popleft() for _ in range(min(len(queue), BATCH_MAX))]
 
 
 def _is_urgent(batch: Sequence[_Pending]) -> bool:

@@ -27,7 +27,7 @@ from trading.limits import Limits
 from trading.order import Order
 from trading.quote import Quote
 from trading.scope import Scope, ScopeKind
-from trading.store import OrderFilter, Page, StoreOverloaded, StoreUnavailable
+from trading.store import OrderFilter, Page, StoreBusy, StoreOverloaded, StoreUnavailable
 
 _TURN = AccountID("the turn to change a state")
 
@@ -107,6 +107,9 @@ class MemoryTransaction:
             raise AssertionError("a transaction locks once, and first")
         self._locked = frozenset(accounts)
         for each in sorted(accounts):
+            if each in self._store.blocked:
+                await self._store.patience.wait()
+                raise StoreBusy("a lock timeout")
             lock = self._store.locks.setdefault(each, asyncio.Lock())
             await self._stack.enter_async_context(lock)
 
@@ -243,6 +246,9 @@ class MemoryStore:
         self.locks: dict[AccountID, asyncio.Lock] = {}
         self.failures: list[Failure] = []
         self.poison: set[str] = set()
+        self.blocked: set[AccountID] = set()
+        self.patience = asyncio.Event()
+        self.patience.set()
         self.is_down = False
         self.is_full = False
         self._speaks = asyncio.Event()

@@ -120,6 +120,51 @@ async def test_a_blocked_account_delays_but_does_not_lose_what_comes_later() -> 
         assert len(house.store.state.orders) == 3
 
 
+async def test_an_account_that_stays_locked_stalls_no_stranger() -> None:
+    async with House(account(), account("b")).open() as house:
+        house.store.blocked = {OTHER}
+        stuck = [
+            asyncio.create_task(house.put(place(f"b{n}", account_id=OTHER))) for n in range(70)
+        ]
+        await house.put(place("p0"))
+        await asyncio.wait(stuck)
+        # From now on its lock is waited for without end.
+        house.store.patience.clear()
+        stuck.append(asyncio.create_task(house.put(place("b70", account_id=OTHER))))
+        for number in range(1, 5):
+            await house.put(place(f"p{number}"))
+        assert not stuck[70].done()
+
+        house.store.patience.set()
+        told = await asyncio.gather(*stuck, return_exceptions=True)
+        assert all(isinstance(each, Overloaded) for each in told)
+        house.store.blocked = set()
+        await house.put(place("b71", account_id=OTHER))
+
+        names = [each.cl_ord_id for each in house.store.state.orders.values()]
+        assert names == [*(f"p{number}" for number in range(5)), "b71"]
+
+
+async def test_an_account_that_could_go_on_keeps_the_order_of_its_commands() -> None:
+    async with House(account(), account("b")).open() as house:
+        house.store.poison = {"p9"}
+        puts = [house.put(place(f"p{number}")) for number in range(90)]
+        puts += [house.put(place("b0", account_id=OTHER))]
+        told = await asyncio.gather(*puts, return_exceptions=True)
+
+        assert [n for n, each in enumerate(told) if isinstance(each, ValueError)] == [9]
+        mine = [each.cl_ord_id for each in house.store.state.reports if each.account_id == ACCOUNT]
+        assert mine == [f"p{number}" for number in range(90) if number != 9]
+
+
+async def test_a_stop_waits_for_an_account_that_goes_by_itself() -> None:
+    async with House(account(), account("b")).open() as house:
+        house.store.blocked = {OTHER}
+        stuck = asyncio.create_task(house.put(place("b", account_id=OTHER)))
+        await house.put(place("p"))
+    assert isinstance((await asyncio.gather(stuck, return_exceptions=True))[0], Overloaded)
+
+
 async def test_commands_of_one_batch_see_one_another() -> None:
     async with House().open() as house:
         placed, again, canceled = await asyncio.gather(
