@@ -28,6 +28,7 @@ from trading.controller import ControlDesk
 from trading.desk import OrderDesk
 from trading.emergency import EmergencyDesk, KnownOrders
 from trading.instrument import Catalogue
+from trading.monitor import Monitor
 from trading.permission import Principal
 from trading.permit import Permits
 from trading.ports import Broker, Doorbell, MarketClock, Prices, Quotes, Streams
@@ -74,6 +75,17 @@ class Parts:
         file.look()
         return file
 
+    def monitor(self) -> Monitor:
+        """Make what watches beside the order path."""
+        return Monitor(
+            store=self.store,
+            reads=self.store.reads,
+            evidence=self.store.evidence,
+            control=self.control,
+            catalogue=self.catalogue,
+            clock=self.clock,
+        )
+
     def wind_down(self) -> WindDown:
         """Make what cancels and closes where a trading state says so."""
         return WindDown(
@@ -100,6 +112,7 @@ class Parts:
             epoch=epoch,
             known=self.known,
             wind_down=self.wind_down(),
+            monitor=self.monitor(),
         )
 
 

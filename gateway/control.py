@@ -178,7 +178,7 @@ def _tells(
     scope: Scope, changes: Sequence[TradingStateChange], told: Acknowledgement | None
 ) -> tuple[str, bool]:
     if told is None:
-        return f"{scope} is so already: nothing was changed", True
+        return f"{scope} is ACTIVE already: nothing was changed", True
     owners = [f"confirmed: {broker}" for broker in told.confirmed]
     owners += [
         f"NOT CONFIRMED: {broker}: its owner may be gone; its lease runs out"

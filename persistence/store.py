@@ -14,6 +14,7 @@ from persistence.connection import Connection, Query
 from persistence.database import Database
 from persistence.directory import Directory
 from persistence.document import SqlDocuments
+from persistence.evidence import SqlEvidence
 from persistence.frozen import end_frozen
 from persistence.leases import SqlLeases
 from persistence.loading import lock
@@ -122,6 +123,7 @@ class SqlStore:
         self.wanted = SqlWanted(database, clock)
         self.leases = SqlLeases(database, clock)
         self.scopes = SqlScopes(database, catalogue)
+        self.evidence = SqlEvidence(database)
         self.outbox = Outbox(database)
         self.directory = Directory(database)
         self.accounts = Accounts(database)

@@ -47,6 +47,7 @@ class Account:
     number of its newest report. `fence` rises when another process takes its broker session over.
     `trading_state` is the strictest of all scopes that the account is in as a whole, and
     `scoped_states` are those of the users, strategies and instruments that are not ACTIVE.
+    `scope_epoch` is the newest change of those scopes that the account has followed.
     """
 
     id: AccountID
@@ -60,6 +61,7 @@ class Account:
     fence: int = 0
     open_orders: int = 0
     scoped_states: tuple[ScopedState, ...] = ()
+    scope_epoch: int = 0
 
     def state_for(self, order: Order, user_id: UserID | None = None) -> TradingState:
         """Return the strictest state for an order; `user_id` is who asks for a replace of it."""

@@ -76,9 +76,11 @@ class ControlDesk:
         changes = await self._close(books, accounts)
         if looser:
             return ApprovalRequired(request)
-        if not books.new_scope_states:
+        row = books.states.current.get(scope)
+        if row is None or row.state is TradingState.ACTIVE:
             return TradingStateSet(())
-        acknowledgement = await self._acknowledger.acknowledge(wanted, accounts)
+        # Also for what was so already: the answer to the first word may have been lost.
+        acknowledgement = await self._acknowledger.acknowledge(row, accounts)
         return TradingStateSet(tuple(changes), acknowledgement.seen_by(principal))
 
     async def trading_states(self, principal: Principal) -> Sequence[ScopeState]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from itertools import batched
@@ -15,10 +16,15 @@ from trading.ids import AccountID
 from trading.ports import Clock, Doorbell
 from trading.reject import OrdRejReason
 from trading.scope import Scope, ScopeKind
-from trading.store import Store
+from trading.store import Store, StoreBusy
+
+logger = logging.getLogger(__name__)
 
 CHUNK = 64
 """How many accounts are locked at a time."""
+
+_TRIES = 10
+_PAUSE_S = 0.25
 
 
 class Follower:
@@ -38,8 +44,18 @@ class Follower:
         """Bring accounts to the states of their scopes as they are now; return what changed."""
         changes: list[TradingStateChange] = []
         for chunk in batched(sorted(accounts), CHUNK):
-            changes += await self._follow(chunk)
+            changes += await self._patiently(chunk)
         return changes
+
+    async def _patiently(self, accounts: Sequence[AccountID]) -> Sequence[TradingStateChange]:
+        """Try again where a lock stays taken: a process may have stopped that holds it."""
+        for _ in range(_TRIES - 1):
+            try:
+                return await self._follow(accounts)
+            except StoreBusy as busy:
+                logger.warning("accounts are busy and follow later: %s", busy)
+                await self._clock.sleep(_PAUSE_S)
+        return await self._follow(accounts)
 
     async def _follow(self, accounts: Sequence[AccountID]) -> Sequence[TradingStateChange]:
         locked, at = frozenset(accounts), self._clock.now()
@@ -60,14 +76,21 @@ class Follower:
 def followed(account: Account, states: TradingStates) -> Account:
     """Return an account as the states of its scopes have it.
 
-    It is never loosened without the release that two people have agreed on.
+    It is never loosened without a release, which two people have agreed on since it last followed:
+    risk may have latched it in the meantime.
     """
     covering = states.covering(subject_of(account))
     state = states.over(subject_of(account))
-    released = any(row.approved_by is not None for row in covering)
+    fresh = [row for row in covering if row.epoch > account.scope_epoch]
+    released = any(row.approved_by is not None for row in fresh)
     if state.strictness < account.trading_state.strictness and not released:
         state = account.trading_state
-    return replace(account, trading_state=state, scoped_states=states.within(account))
+    return replace(
+        account,
+        trading_state=state,
+        scoped_states=states.within(account),
+        scope_epoch=max((row.epoch for row in covering), default=account.scope_epoch),
+    )
 
 
 def _changes(account: Account, states: TradingStates, at: int) -> Iterator[TradingStateChange]:

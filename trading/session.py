@@ -14,13 +14,9 @@ from trading.emergency import KnownOrders
 from trading.execution import Break, BreakKind, BrokerEvent, BrokerUnknown
 from trading.ids import AccountID, WireID
 from trading.ledger import Dispatch
+from trading.monitor import Monitor
 from trading.permit import Permits
-from trading.ports import (
-    Broker,
-    BrokerError,
-    Clock,
-    Doorbell,
-)
+from trading.ports import Broker, BrokerError, Clock, Doorbell
 from trading.reconciler import Reconciler
 from trading.recorder import (
     Doubted,
@@ -78,14 +74,16 @@ class BrokerSession:
         known: KnownOrders | None = None,
         settings: SessionSettings | None = None,
         wind_down: WindDown | None = None,
+        monitor: Monitor | None = None,
     ) -> None:
         """Take the broker's adapter and everything that recording its claims needs.
 
-        `wind_down` cancels and closes what trading states say; None leaves that to people.
+        `wind_down` cancels and closes what trading states say, and `monitor` sets such states;
+        None leaves that to people.
         """
         self._broker = broker
         self._store = store
-        self._wind_down = wind_down
+        self._wind_down, self._monitor = wind_down, monitor
         self._recorder = recorder
         self._permits = permits
         self._doorbell = doorbell
@@ -139,6 +137,8 @@ class BrokerSession:
         self._start(self._watch.run(accounts, self._sends), "states")
         if self._wind_down is not None:
             self._start(self._wind_down.run(accounts, self.wake), "wind-down")
+        if self._monitor is not None:
+            self._start(self._monitor.run(accounts), "monitor")
         self.is_open = True
 
     async def stop(self) -> None:

@@ -13,7 +13,8 @@ from trading.books import Books, Wants
 from trading.command import Command, CommandState
 from trading.control import ApprovalRequest, Confirmation, TradingStateChange, TradingStates
 from trading.decision import RiskDecision
-from trading.execution import Break, ExecutionReport, OrderCancelReject, Report
+from trading.execution import Break, BreakKind, ExecutionReport, OrderCancelReject, Report
+from trading.exposure import Ledger
 from trading.ids import AccountID, ClOrdID, InstrumentID, OrderID, TenantID, WireID
 from trading.limits import Limits
 from trading.order import Order, OrdStatus, Side
@@ -104,6 +105,18 @@ class Scopes(Protocol):
 
     async def disown(self, confirmation: Confirmation) -> None:
         """Say that a session has no owner any more: nobody need be waited for."""
+
+
+class Evidence(Protocol):
+    """What monitors read, apart from what the order path keeps."""
+
+    async def ledger(self, account_id: AccountID, after_seq: int) -> Ledger:
+        """Return an account's ledger and its fills after a sequence number, as of one moment."""
+
+    async def newest_breaks(
+        self, accounts: Collection[AccountID], kinds: Collection[BreakKind]
+    ) -> Sequence[Break]:
+        """Return the newest break of these kinds of each account that has one."""
 
 
 class ReferencePrices(Protocol):

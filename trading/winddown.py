@@ -63,6 +63,8 @@ class WindDown:
         self, row: ScopeState, served: Sequence[AccountID], refused: dict[_Holding, int]
     ) -> None:
         concerned = set(served) & set(await self.store.scopes.accounts_in(row.scope))
+        if not concerned:
+            return  # It is for the owners of other sessions to do, and to say when it is done.
         working = [o for o in await self.store.open_orders(concerned) if _is_to_cancel(o, row)]
         for account_id in sorted({order.account_id for order in working}):
             await self._cancel(account_id, row)

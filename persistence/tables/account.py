@@ -45,6 +45,7 @@ accounts = sa.Table(
     column("fence", COUNT),
     column("open_orders", COUNT),
     column("scoped_states", ScopedStates(), server_default=""),
+    column("scope_epoch", COUNT, server_default="0"),
     sa.Index("ix_accounts_tenant", "tenant_id", "id"),
     sa.Index("ix_accounts_broker", "broker", "id"),
     sa.CheckConstraint("last_seq >= 0", name="last_seq"),

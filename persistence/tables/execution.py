@@ -85,6 +85,7 @@ fills = sa.Table(
     column("transact_time", INSTANT),
     sa.ForeignKeyConstraint(["account_id", "seq"], ["reports.account_id", "reports.seq"]),
     sa.Index("ix_fills_order", "order_id"),
+    sa.Index("ix_fills_account", "account_id", "seq"),
 )
 
 broker_events = sa.Table("broker_events", metadata, key("key", ID))

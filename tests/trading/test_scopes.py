@@ -1,6 +1,9 @@
 """Scopes: what a trading state holds for, up to the first byte of an order."""
 
 import asyncio
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -18,6 +21,7 @@ from tests.trading.builders import (
     set_for,
 )
 from tests.trading.house import House, working
+from tests.trading.memory import MemoryTransaction
 from tests.trading.process import Process, World
 from trading.account import TradingState
 from trading.closing import CONFIRM_WITHIN_S
@@ -31,7 +35,7 @@ from trading.control import (
 )
 from trading.controller import ControlDesk
 from trading.following import followed
-from trading.ids import TenantID, UserID
+from trading.ids import AccountID, TenantID, UserID
 from trading.order import Order, OrdStatus
 from trading.outcome import ApprovalRequired, Forbidden, InvalidInput, NotFound, TradingStateSet
 from trading.permission import Entitlement, Permission
@@ -39,6 +43,7 @@ from trading.permit import Permits
 from trading.ports import InDoubt, PermitRefused, Unavailable
 from trading.reject import RejectedBy
 from trading.scope import Scope, ScopeKind
+from trading.store import StoreBusy
 
 ACTIVE, REDUCING, HALTED = TradingState
 BOTH = {ACCOUNT: Entitlement.READ, OTHER: Entitlement.READ}
@@ -137,6 +142,8 @@ def test_an_account_is_not_loosened_without_a_release() -> None:
 
     assert followed(halted, unsaid).trading_state is HALTED
     assert followed(halted, said).trading_state is REDUCING
+    # One that was said before it last followed is no release of what was latched since.
+    assert followed(replace(halted, scope_epoch=1), said).trading_state is HALTED
 
 
 @pytest.mark.parametrize("scope", SCOPES, ids=ids)
@@ -267,7 +274,9 @@ async def test_going_further_takes_one_person_and_going_less_far_changes_nothing
 
     assert isinstance(further, TradingStateSet)
     assert further.acknowledgement is not None
-    assert less == TradingStateSet(())
+    assert isinstance(less, TradingStateSet)
+    assert less.changes == ()
+    assert less.acknowledgement == further.acknowledgement
     assert (row.state, row.action) == (HALTED, MassAction.CANCEL_ORDERS)
 
 
@@ -338,3 +347,42 @@ async def test_an_earlier_snapshot_does_not_undo_a_later_one() -> None:
 
     with pytest.raises(PermitRefused):
         house.permits.permit(subject, ACTIVE).check()
+
+
+async def test_an_account_whose_lock_stays_taken_follows_when_it_is_free() -> None:
+    world = World()
+    store = world.store
+    tries = iter([StoreBusy("locked"), StoreBusy("locked")])
+    transaction = store.transaction
+
+    @asynccontextmanager
+    async def busy(*, urgent: bool = False) -> AsyncIterator[MemoryTransaction]:
+        async with transaction(urgent=urgent) as each:
+            lock = each.lock
+
+            async def locked(accounts: Collection[AccountID]) -> None:
+                if accounts and (error := next(tries, None)) is not None:
+                    raise error
+                await lock(accounts)
+
+            each.lock = locked  # type: ignore[method-assign]
+            yield each
+
+    store.transaction = busy  # type: ignore[method-assign]
+    answer = asyncio.create_task(control_of(world).set_trading_state(OFFICER, command(SCOPES[0])))
+    await world.clock.advance(0.3)
+    assert store.state.accounts[ACCOUNT].trading_state is ACTIVE
+    await world.clock.advance(0.3)
+
+    assert isinstance(await answer, TradingStateSet)
+    assert store.state.accounts[ACCOUNT].trading_state is HALTED
+
+
+async def test_an_owner_brings_up_to_date_what_whoever_halted_did_not_live_to_reach() -> None:
+    async with House().open() as house:
+        row = set_for(SCOPES[0], HALTED)
+        house.store.state.scope_states[row.epoch] = row
+        await house.clock.advance(0.5)
+
+        assert house.store.state.accounts[ACCOUNT].trading_state is HALTED
+        assert house.store.scopes.owners["fake"].scope_epoch == row.epoch

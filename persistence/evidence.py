@@ -1,0 +1,69 @@
+"""What monitors read: facts, and the running ledger as of the same moment."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+import sqlalchemy as sa
+
+from persistence import tables
+from persistence.connection import Connection
+from persistence.database import Database
+from persistence.mapping import ACCOUNTS, BREAKS, FILLS, ORDERS, POSITIONS
+from persistence.within import within
+from trading.execution import Break, BreakKind
+from trading.exposure import Ledger
+from trading.ids import AccountID
+
+_ACCOUNTS = (
+    ACCOUNTS.select().where(within(tables.accounts.c.id, "accounts")).order_by(tables.accounts.c.id)
+)
+_POSITIONS = POSITIONS.select().where(within(tables.positions.c.account_id, "accounts"))
+_OPEN_ORDERS = ORDERS.select().where(
+    within(tables.orders.c.account_id, "accounts"), tables.OPEN_ORDER
+)
+_FILLS = (
+    FILLS.select()
+    .where(
+        tables.fills.c.account_id == sa.bindparam("account_id"),
+        tables.fills.c.seq > sa.bindparam("after_seq"),
+    )
+    .order_by(tables.fills.c.seq)
+)
+_NEWEST = (
+    sa.select(sa.func.max(tables.breaks.c.id))
+    .where(within(tables.breaks.c.account_id, "accounts"), within(tables.breaks.c.kind, "kinds"))
+    .group_by(tables.breaks.c.account_id)
+)
+_NEWEST_BREAKS = BREAKS.select().where(tables.breaks.c.id.in_(_NEWEST))
+
+
+class SqlEvidence:
+    """Implements `trading.store.Evidence`."""
+
+    def __init__(self, database: Database) -> None:
+        """Take the database."""
+        self._database = database
+
+    async def ledger(self, account_id: AccountID, after_seq: int) -> Ledger:
+        """Return an account's ledger and its fills after a sequence number, as of one moment."""
+        return await self._database.read(_ledger, account_id, after_seq)
+
+    async def newest_breaks(
+        self, accounts: Collection[AccountID], kinds: Collection[BreakKind]
+    ) -> Sequence[Break]:
+        """Return the newest break of these kinds of each account that has one."""
+        values = {"accounts": accounts, "kinds": [kind.value for kind in kinds]}
+        return await self._database.read(Connection.items, BREAKS, _NEWEST_BREAKS, values)
+
+
+def _ledger(connection: Connection, account_id: AccountID, after_seq: int) -> Ledger:
+    mine = {"accounts": [account_id]}
+    [account] = connection.items(ACCOUNTS, _ACCOUNTS, mine)
+    later = {"account_id": account_id, "after_seq": after_seq}
+    return Ledger(
+        account=account,
+        positions=connection.items(POSITIONS, _POSITIONS, mine),
+        open_orders=connection.items(ORDERS, _OPEN_ORDERS, mine),
+        fills=connection.items(FILLS, _FILLS, later),
+    )

@@ -1,0 +1,132 @@
+"""Monitors: they watch beside the order path, and may tighten trading states but never loosen one.
+
+They run where the session's owner runs. Each decision is recorded with its inputs, as the reason of
+the trading state that it sets.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from trading.account import Account, TradingState
+from trading.books import Wants
+from trading.control import TradingStates, subject_of
+from trading.controller import ControlDesk
+from trading.execution import Break, BreakKind, ExecType
+from trading.exposure import Fold, Ledger, differences
+from trading.ids import AccountID, UserID
+from trading.instrument import Catalogue
+from trading.ports import Clock
+from trading.scope import Scope, ScopeKind
+from trading.store import Evidence, Reads, Store, StoreUnavailable
+
+logger = logging.getLogger(__name__)
+
+ROUND_S = 2.0
+"""How often all is looked at: RTS 6 article 16(5) asks for alerts within five seconds."""
+
+MONITOR = UserID("monitor")
+
+GATING = frozenset(set(BreakKind) - {BreakKind.LATE_FILL})
+"""Breaks after which an account only reduces; a late fill was recorded as it should be."""
+
+_REASON_MAX = 500
+
+
+@dataclass(slots=True, kw_only=True)
+class Monitor:
+    """Looks at exposure, at breaks, and at what risk has latched by itself."""
+
+    store: Store
+    reads: Reads
+    evidence: Evidence
+    control: ControlDesk
+    catalogue: Catalogue
+    clock: Clock
+    _folds: dict[AccountID, Fold] = field(default_factory=dict, init=False)
+    _heads: dict[AccountID, int] = field(default_factory=dict, init=False)
+    _told: dict[AccountID, str] = field(default_factory=dict, init=False)
+
+    async def run(self, accounts: Sequence[AccountID]) -> None:
+        """Go round until canceled; a store that is down is asked again next round."""
+        while True:
+            try:
+                await self.round(accounts)
+            except StoreUnavailable as error:
+                logger.warning("the monitors see nothing while the store is down: %s", error)
+            await self.clock.sleep(ROUND_S)
+
+    async def round(self, accounts: Sequence[AccountID]) -> None:
+        """Look at everything once."""
+        states = await self.store.scopes.trading_states()
+        known = await self.reads.accounts(accounts)
+        for account in known:
+            await self._adopt(account, states)
+        await self._watch_exposure(known)
+        await self._watch_breaks(accounts, states)
+
+    async def _tighten(self, account_id: AccountID, state: TradingState, reason: str) -> None:
+        scope = Scope(ScopeKind.ACCOUNT, account_id)
+        if await self.control.tighten(scope, state, reason[:_REASON_MAX], MONITOR):
+            logger.error("%s is %s: %s", scope, state, reason)
+
+    async def _adopt(self, account: Account, states: TradingStates) -> None:
+        """Have what risk has latched on an account's row stand as that account's own state."""
+        if account.trading_state.strictness > states.over(subject_of(account)).strictness:
+            reason = f"LATCHED: state={account.trading_state} by risk, in the commit of a refusal"
+            await self._tighten(account.id, account.trading_state, reason)
+
+    # --- exposure --------------------------------------------------------------------------------
+
+    async def _watch_exposure(self, accounts: Sequence[Account]) -> None:
+        for account in accounts:
+            if self._heads.get(account.id) == account.last_seq:
+                continue
+            ledger = await self._ledger(account.id)
+            fold = self._folds[account.id]
+            self._heads[account.id] = ledger.account.last_seq
+            if found := differences(ledger, fold, self.catalogue):
+                await self._break(account.id, f"EXPOSURE: {'; '.join(found)}")
+
+    async def _ledger(self, account_id: AccountID) -> Ledger:
+        """Read what is new, and fold it in; a revision is folded from the first fill on."""
+        fold = self._folds.get(account_id, Fold())
+        ledger = await self.evidence.ledger(account_id, fold.seq)
+        if any(fill.exec_type is not ExecType.TRADE for fill in ledger.fills):
+            fold = Fold()
+            ledger = await self.evidence.ledger(account_id, 0)
+        self._folds[account_id] = fold.then(ledger.fills)
+        return ledger
+
+    async def _break(self, account_id: AccountID, detail: str) -> None:
+        await self._tighten(account_id, TradingState.REDUCING, detail)
+        if self._told.get(account_id) == detail:
+            return
+        async with self.store.transaction() as transaction:
+            await transaction.lock([account_id])
+            books = await transaction.load(Wants(accounts=frozenset({account_id})))
+            books.new_breaks.append(
+                Break(
+                    kind=BreakKind.POSITION,
+                    account_id=account_id,
+                    order_id=None,
+                    detail=detail,
+                    raised_at=self.clock.now(),
+                )
+            )
+            await transaction.save(books)
+        self._told[account_id] = detail
+
+    # --- breaks ----------------------------------------------------------------------------------
+
+    async def _watch_breaks(self, accounts: Sequence[AccountID], states: TradingStates) -> None:
+        """Reduce an account with a break that nobody has looked at: released since, that is."""
+        for each in await self.evidence.newest_breaks(accounts, GATING):
+            if each.account_id is None:
+                continue
+            row = states.current.get(Scope(ScopeKind.ACCOUNT, each.account_id))
+            if row is None or each.raised_at > row.changed_at:
+                reason = f"OPEN_BREAK: kind={each.kind} detail={each.detail}"
+                await self._tighten(each.account_id, TradingState.REDUCING, reason)
