@@ -9,6 +9,8 @@ import pytest
 from schema import order as nouns
 from tests.resolvers.conftest import Ask
 from tests.resolvers.fakes import (
+    AAPL,
+    TENANT,
     World,
     a_cancel_reject,
     an_approval_request,
@@ -16,6 +18,7 @@ from tests.resolvers.fakes import (
     an_order,
 )
 from trading.account import TradingState
+from trading.closing import Acknowledgement
 from trading.command import (
     CancelAllOrders,
     CancelOrder,
@@ -24,6 +27,7 @@ from trading.command import (
     ReplaceOrder,
     SetTradingState,
 )
+from trading.control import MassAction
 from trading.ids import AccountID, ClOrdID, OrderID, TenantID
 from trading.order import OrdStatus, OrdType, Side, TimeInForce
 from trading.outcome import (
@@ -37,9 +41,11 @@ from trading.outcome import (
     NotFound,
     OutcomeUnknown,
     Overloaded,
+    TradingStateSet,
     WaitFor,
 )
 from trading.reject import OrdRejReason, RejectedBy
+from trading.scope import Scope, ScopeKind
 
 PLACE = """mutation ($input: PlaceOrderInput!, $waitFor: WaitFor! = COMMIT) {
   placeOrder(input: $input, waitFor: $waitFor) {
@@ -280,6 +286,90 @@ async def test_a_trading_state_is_set_for_its_scope(
     assert result["data"]["setTradingState"]["changes"][0]["state"] == "HALTED"
     [(_, command)] = world.desk.commands
     assert command == SetTradingState(state=TradingState.HALTED, reason="drill", **expected)
+
+
+@pytest.mark.parametrize(
+    ("given", "scope"),
+    [
+        ({"all": True}, Scope(ScopeKind.ALL)),
+        ({"broker": "paper"}, Scope(ScopeKind.BROKER, "paper", TENANT)),
+        ({"userId": "u9"}, Scope(ScopeKind.USER, "u9", TENANT)),
+        ({"strategyId": "s"}, Scope(ScopeKind.STRATEGY, "s", TENANT)),
+        ({"symbol": "AAPL"}, Scope(ScopeKind.INSTRUMENT, AAPL, TENANT)),
+    ],
+)
+async def test_a_scope_is_meant_within_the_callers_tenant(
+    ask: Ask, world: World, given: dict[str, Any], scope: Scope
+) -> None:
+    await ask(STATE, {"scope": given})
+
+    [(_, command)] = world.desk.commands
+    assert command == SetTradingState(state=TradingState.HALTED, reason="drill", scope=scope)
+
+
+async def test_a_scope_of_an_unknown_instrument_is_told(ask: Ask, world: World) -> None:
+    result = await ask(STATE, {"scope": {"symbol": "NOPE"}})
+
+    assert result["data"]["setTradingState"]["errors"] == [{"code": "UNKNOWN_SYMBOL"}]
+    assert world.desk.commands == []
+
+
+@pytest.mark.parametrize("given", [{"all": False}, {"broker": ""}])
+async def test_a_scope_that_names_nothing_is_refused(
+    ask: Ask, world: World, given: dict[str, Any]
+) -> None:
+    result = await ask(STATE, {"scope": given})
+
+    assert result["errors"][0]["extensions"]["code"] == "BAD_USER_INPUT"
+    assert world.desk.commands == []
+
+
+async def test_the_action_is_passed_on_and_the_acknowledgement_shown(
+    ask: Ask, world: World
+) -> None:
+    acknowledgement = Acknowledgement(
+        epoch=7,
+        scope=Scope(ScopeKind.ALL),
+        confirmed=("paper",),
+        unconfirmed=(),
+        in_flight=(an_order(),),
+        in_flight_count=2,
+        working=(),
+        working_count=0,
+    )
+    world.desk.answer = TradingStateSet((), acknowledgement)
+    result = await ask(
+        """mutation { setTradingState(input: {scope: {all: true}, state: HALTED, reason: "r",
+             action: CANCEL_ORDERS}) { ... on TradingStateSet { acknowledgement {
+             epoch confirmed unconfirmed inFlight { id } inFlightCount workingCount } } } }"""
+    )
+
+    assert result["data"]["setTradingState"]["acknowledgement"] == {
+        "epoch": "7",
+        "confirmed": ["paper"],
+        "unconfirmed": [],
+        "inFlight": [{"id": "o1"}],
+        "inFlightCount": 2,
+        "workingCount": 0,
+    }
+    [(_, command)] = world.desk.commands
+    assert command.action is MassAction.CANCEL_ORDERS
+
+
+async def test_the_states_in_force_are_listed(ask: Ask, world: World) -> None:
+    del world
+    result = await ask("{ tradingStates { epoch scopeKind scopeId state action cleanAt } }")
+
+    assert result["data"]["tradingStates"] == [
+        {
+            "epoch": "1",
+            "scopeKind": "ALL",
+            "scopeId": "",
+            "state": "HALTED",
+            "action": "NONE",
+            "cleanAt": None,
+        }
+    ]
 
 
 async def test_loosening_asks_for_approval(ask: Ask, world: World) -> None:
