@@ -154,12 +154,12 @@ async def assembled(
         clock=parts.clock,
         known=parts.known,
     )
-    queue.start()
-    context = _context(parts, queue, clerk)
     schema = Schema(parts.settings.bounds)
     registry = Registry(parts.store.documents, schema, parts.clock)
     await registry.refresh()
     background.start(registry.run())
+    context = _context(parts, queue, clerk, schema)
+    queue.start()
     try:
         yield Gateway(
             authentication=Authentication(
@@ -179,7 +179,9 @@ async def assembled(
         await queue.stop()
 
 
-def _context(parts: Parts, queue: CommandQueue, clerk: Clerk) -> Callable[..., Context]:
+def _context(
+    parts: Parts, queue: CommandQueue, clerk: Clerk, schema: Schema
+) -> Callable[..., Context]:
     return partial(
         Context,
         desk=OrderDesk(
@@ -203,6 +205,7 @@ def _context(parts: Parts, queue: CommandQueue, clerk: Clerk) -> Callable[..., C
             brokers=[parts.broker.capabilities],
             clock=parts.clock,
             market_clock=parts.market,
+            document_cache=schema.documents.counts,
         ),
         ids=parts.ids,
     )

@@ -32,6 +32,7 @@ from graphql.execution.get_variable_signature import (
 from resolvers import bounds
 from resolvers.bounds import Bounds
 from resolvers.policy import Needs, needs
+from schema.context import DocumentCache
 
 ERRORS_MAX = 8
 """How many errors an answer has at most."""
@@ -99,15 +100,6 @@ def sha256(text: str) -> str:
     return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
 
 
-@dataclass(slots=True)
-class CacheCounts:
-    """How often a document was known, and how often it had to be prepared."""
-
-    hits: int = 0
-    misses: int = 0
-    size: int = 0
-
-
 class Documents:
     """Prepares documents for one schema, and keeps those that were asked for last."""
 
@@ -119,7 +111,7 @@ class Documents:
         self._policies = policies
         self.bounds = limits or Bounds()
         self._known: OrderedDict[str, Document] = OrderedDict()
-        self.counts = CacheCounts()
+        self.counts = DocumentCache()
 
     def get(self, text: str) -> Document:
         """Return a document, prepared."""

@@ -1,7 +1,7 @@
 """What nested fields may ask of the operation they run in."""
 
 from collections.abc import Awaitable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import strawberry
@@ -22,6 +22,15 @@ class Loader[K, V](Protocol):
         """Return the value of a key."""
 
 
+@dataclass(slots=True)
+class DocumentCache:
+    """How often this process knew a document, and how often it had to prepare one."""
+
+    hits: int = 0
+    misses: int = 0
+    size: int = 0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gateway:
     """This gateway, as it tells of itself."""
@@ -31,6 +40,7 @@ class Gateway:
     brokers: Sequence[Capabilities]
     clock: Clock
     market_clock: MarketClock
+    document_cache: DocumentCache = field(default_factory=DocumentCache)
 
     @property
     def time(self) -> int:

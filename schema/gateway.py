@@ -1,6 +1,8 @@
 """The gateway, and the brokers behind it."""
 
+import schema.context
 import trading.ports
+from schema import scalar
 from schema.context import Gateway
 from schema.definition import enum, field, noun
 from schema.order import OrdType, TimeInForce
@@ -37,6 +39,17 @@ class BrokerCapabilities:
     trade_cancels: bool = field("Whether it may undo or correct fills.")
 
 
+@noun(
+    "Documents that this process keeps ready; registered ones are kept beside them.",
+    requires=Permission.GATEWAY_READ,
+    of=schema.context.DocumentCache,
+)
+class DocumentCache:
+    hits: scalar.Sequence = field("How often a document was ready.")
+    misses: scalar.Sequence = field("How often one had to be parsed, measured and validated.")
+    size: int = field("How many are ready.")
+
+
 @noun("This gateway.", requires=Permission.GATEWAY_READ, of=Gateway)
 class GatewayInfo:
     environment: Environment = field("The environment that it belongs to.")
@@ -44,3 +57,4 @@ class GatewayInfo:
     time: Instant = field("Its clock.")
     market_time: Instant = field("The market's clock: a replay of quotes sets its own.")
     brokers: list[BrokerCapabilities] = field("The brokers behind it.")
+    document_cache: DocumentCache = field("How well its cache of documents serves.")

@@ -212,6 +212,16 @@ def test_a_token_that_is_right_opens(gateway: Running) -> None:
         assert client.data(VIEWER) == {"userId": "trader"}
 
 
+def test_the_cache_of_documents_hits_and_says_so(gateway: Running) -> None:
+    query = "{ gateway { documentCache { hits misses size } } }"
+    with Client(gateway.url, minted(gateway.data)) as client:
+        before, after = (client.data(query)["documentCache"] for _ in range(2))
+
+    assert int(after["hits"]) == int(before["hits"]) + 1
+    assert (after["misses"], after["size"]) == (before["misses"], before["size"])
+    assert after["size"] >= 1
+
+
 def test_a_wrong_token_is_refused_over_http(gateway: Running, wrong: Wrong) -> None:
     with Client(gateway.url, wrong.token) as client:
         response = client.post(VIEWER)
