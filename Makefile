@@ -51,7 +51,7 @@ test-crowd: setup ## Open hundreds of sockets at once
 test-faults: setup ## Kill gateways and servers that it starts itself; needs PostgreSQL, RabbitMQ and Redis
 	$(BIN)/pytest -m faults $(ARGS)
 
-test-foreign: setup $(NODE_MODULES) ## Subscribe with npm's graphql-ws; needs Node.js 20 or later
+test-foreign: setup $(NODE_MODULES) ## Meet clients, audits and made-up operations of others; needs Node.js 20
 	$(BIN)/pytest -m foreign $(ARGS)
 
 test-browser: setup ## Drive GraphiQL in a real Chromium; CHROMIUM=PATH says where it is
