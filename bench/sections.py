@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
-from bench import fanout, history, measuring, servers, stores
+from bench import fanout, history, measuring, query, servers, stores
 from bench.measuring import PathRound, Round
 from bench.servers import Server, Unavailable
 
@@ -301,10 +301,34 @@ def deliveries(settings: Settings, directory: Path) -> Iterator[str]:
     yield table(fanout.HEAD, fanout.measure(settings.rounds, settings.seconds, directory))
 
 
+def queries(settings: Settings, directory: Path) -> Iterator[str]:
+    """Measure what queries cost."""
+    yield query.QUERY
+    yield table(query.HEAD, query.measure(settings.rounds, settings.seconds, directory))
+
+
+def lists(settings: Settings, directory: Path) -> Iterator[str]:
+    """Measure orders while long lists are pulled."""
+    yield query.LISTED
+    rows: list[Sequence[str]] = []
+    skipped = []
+    for name in settings.chosen(("embedded", "shared")):
+        try:
+            with servers.SERVERS[name](directory) as server:
+                measuring.warm(server, stores.MANY)
+                rows += query.beside_lists(settings.rounds, settings.seconds, server)
+        except _MISSING as why:
+            skipped.append(_skipped(name, why))
+    yield table(query.LISTS_HEAD, rows)
+    yield from skipped
+
+
 SECTIONS: Mapping[str, Callable[[Settings, Path], Iterator[str]]] = {
     "place_order": place_order,
     "report_path": report_path,
     "history": past,
     "fanout": deliveries,
+    "query": queries,
+    "lists": lists,
     "profile": profile,
 }

@@ -14,6 +14,8 @@ ROWS = {
     "place_order": {"floor": 4, "plain": 4, "embedded": 4, "shared": 4},
     "report_path": {"floor": 2, "embedded": 2, "two": 2},
     "history": {"embedded": 2, "shared": 2},
+    "query": {"order, 10 fields": 3, "100 positions": 3, "1,000 positions": 3},
+    "lists": {"embedded": 2, "shared": 2},
 }
 
 
