@@ -6,6 +6,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, WebSocketRoute
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.assembly import Gateway
 from gateway.config import Role as ProcessRole
@@ -19,9 +20,15 @@ from serving.socket import House
 from serving.websocket import SocketEndpoint
 from trading.ports import Environment
 
+_PATH = "/graphql"
 
-def application(gateway: Gateway, settings: Settings) -> Starlette:
-    """Build the application of a running gateway."""
+
+def application(gateway: Gateway, settings: Settings) -> ASGIApp:
+    """Build the application of a running gateway.
+
+    Requests of the endpoint go straight to it: it needs nothing of what Starlette's router and
+    middleware do for each.
+    """
     authenticate = gateway.authentication.of_header
     operations = Operations(
         gateway.schema,
@@ -47,11 +54,16 @@ def application(gateway: Gateway, settings: Settings) -> Starlette:
     if settings.role is ProcessRole.SESSION:
         return Starlette(routes=asked)
     served = [
-        Route("/graphql", http),
-        WebSocketRoute("/graphql", SocketEndpoint(house)),
+        WebSocketRoute(_PATH, SocketEndpoint(house)),
         graphiql.assets(),
     ]
-    return Starlette(routes=[*served, *asked])
+    others = Starlette(routes=[*served, *asked])
+
+    async def dispatch(scope: Scope, receive: Receive, send: Send) -> None:
+        is_endpoint = scope["type"] == "http" and scope["path"] == _PATH
+        await (http if is_endpoint else others)(scope, receive, send)
+
+    return dispatch
 
 
 def _page_token(gateway: Gateway, settings: Settings, request: Request) -> str | None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from resolvers.document import sha256
-from tests.gateway.client import Client
+from tests.gateway.client import Client, received
 from tests.gateway.conftest import Command, Ran
 from tests.gateway.process import running
 from tests.gateway.tokens import minted
@@ -114,5 +114,16 @@ def test_a_gateway_serves_what_was_published(command: Command, data: Path, tmp_p
         }
         got = client._http.get(client.url, params=asked)
         assert got.json() == {"data": {"viewer": {"userId": "trader"}}}
+        with client.socket() as socket:
+            assert received(socket) == {"type": "connection_ack"}
+            for number, payload in enumerate((asked, {"query": VIEWER})):
+                socket.send(
+                    json.dumps({"id": str(number), "type": "subscribe", "payload": payload})
+                )
+            found = [received(socket) for _ in range(3)]
+        told = {(each["id"], each["type"]): each.get("payload") for each in found}
+        assert told["0", "next"]["data"] == {"viewer": {"userId": "trader"}}
+        [error] = told["1", "error"]
+        assert error["extensions"] == {"code": "PERSISTED_QUERY_REQUIRED"}
         refused = client.answer(VIEWER)["errors"][0]
         assert refused["extensions"] == {"code": "PERSISTED_QUERY_REQUIRED"}
