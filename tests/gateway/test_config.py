@@ -18,6 +18,7 @@ from gateway.config import (
 )
 from resolvers.bounds import Bounds
 from tests.gateway.conftest import Command
+from tests.tidy.rules import ROOT
 from trading.ports import Environment
 
 GOOD = {
@@ -184,3 +185,11 @@ def test_only_migrate_and_serve_make_a_data_directory(
     command(name, *role, data=str(tmp_path / "data"))
 
     assert (tmp_path / "data").exists() == (name == "migrate")
+
+
+def test_the_page_about_http_has_every_bound_with_its_default() -> None:
+    page = (ROOT / "docs" / "http.md").read_text(encoding="utf-8")
+    bounds = [f"max_{name}" for name in Bounds.__dataclass_fields__]
+
+    for name in (*bounds, "operation_deadline_s"):
+        assert f"| `DRAWBRIDGE_{name.upper()}` | {getattr(Settings(), name):,} |" in page
