@@ -129,6 +129,8 @@ class Group:
         """Tell a member what is in the log, as fast as it reads, until the group has the rest."""
         async with aclosing(self._source.items(member.after)) as items:
             async for item in items:
+                if member not in self._attached:
+                    return
                 member.tell(item)
                 await member.mailbox.room()
                 if self._covers(member.after):

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import cast
 
@@ -45,6 +45,7 @@ ALREADY_EXISTS = 4409
 TOO_SLOW = 4290
 TOO_MANY_INITS = 4429
 TRY_AGAIN_LATER = 1013
+INTERNAL_ERROR = 4500
 
 _NS_PER_S = 1_000_000_000
 
@@ -109,6 +110,9 @@ class Socket:
             while (event := await receive())["type"] == "websocket.receive":
                 if not self._is_over:
                     await self._take(event.get("text"))
+        except Exception:
+            logger.exception("a socket is ended by a defect")
+            self._end(INTERNAL_ERROR, "something went wrong here")
         finally:
             self._stop()
             await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -337,12 +341,6 @@ class Socket:
         return task
 
 
-def _rights(principal: Principal) -> Sequence[object]:
-    """Return all of a principal that decides what it is told."""
-    return (
-        principal.user_id,
-        principal.tenant_id,
-        principal.role,
-        principal.permissions,
-        dict(principal.accounts),
-    )
+def _rights(principal: Principal) -> Principal:
+    """Return what of a principal decides what it is told."""
+    return replace(principal, name="", expires_at=0)

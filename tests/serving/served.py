@@ -194,6 +194,8 @@ class Raw:
         port: int,
         protocol: str | None = PROTOCOL,
         receive_buffer: int | None = None,
+        *,
+        wait: bool = True,
         **headers: str,
     ) -> Self:
         peer = sockets.socket()
@@ -214,7 +216,8 @@ class Raw:
         wanted |= {name.replace("_", "-"): value for name, value in headers.items()}
         lines = "".join(f"{name}: {value}\r\n" for name, value in wanted.items())
         client.writer.write(f"GET /graphql HTTP/1.1\r\n{lines}\r\n".encode())
-        client.head = (await client.reader.readuntil(b"\r\n\r\n")).decode()
+        if wait:
+            client.head = (await client.reader.readuntil(b"\r\n\r\n")).decode()
         return client
 
     async def send(self, message: Any) -> None:

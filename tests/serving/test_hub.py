@@ -209,6 +209,24 @@ async def test_a_source_that_ends_ends_its_followers() -> None:
     assert one.ends == [()]
 
 
+async def test_who_is_still_reading_the_log_when_the_source_ends_is_told_nothing_more() -> None:
+    hub, source = Hub(), FakeSource()
+    for _ in range(100):
+        source.say()
+    one = Follower(hub, source)
+    one.line.left = 10
+    one.follow(after=0)
+    await settle()
+    source.end(FAILED)
+    await settle()
+    assert one.ends == [FAILED.errors]
+
+    source.is_over, source.failure = False, None
+    one.line.open()
+    await settle()
+    assert one.told() == list(range(1, 11))
+
+
 async def test_a_crowd_holds_nobody_up() -> None:
     hub, source = Hub(), FakeSource()
     crowd = [Follower(hub, source).follow() for _ in range(1_000)]

@@ -121,6 +121,25 @@ async def test_a_slow_reader_of_the_log_is_waited_for() -> None:
         assert await told(client, last) == list(range(5, last + 1))
 
 
+async def test_what_waits_of_a_completed_operation_is_not_sent() -> None:
+    async with serving() as served:
+        client, connection = await stuck(served)
+        while len(mailbox(connection)._held) < 10:
+            last = tell(served)
+            await asyncio.sleep(0)
+        await client.send({"type": "complete", "id": "stuck"})
+        await client.send({"type": "ping"})
+        while len(mailbox(connection)._held) > 1:  # noqa: ASYNC110 - it has no event
+            await asyncio.sleep(0)
+        client.writer.transport.resume_reading()  # type: ignore[attr-defined]
+
+        found = 0
+        while (message := await client.next()) != {"type": "pong"}:
+            found = seq(message)
+        assert 0 < found <= last - 10
+        await client.still()
+
+
 @pytest.fixture
 def many_files() -> Iterator[None]:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -723,3 +723,29 @@ async def test_a_client_that_vanishes_leaves_nothing_behind(served: Served) -> N
     await served.over()
     assert served.streams.open == 0
     assert len(served.house.hub) == 0
+
+
+async def test_a_client_that_vanishes_as_it_comes_is_no_news(
+    served: Served, caplog: pytest.LogCaptureFixture
+) -> None:
+    for turns in range(20):
+        client = await served.raw(wait=False)
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        client.writer.transport.abort()
+    await (await served.client()).still()
+
+    assert complaints(caplog) == []
+
+
+async def test_a_defect_ends_one_socket_and_is_logged(
+    served: Served, caplog: pytest.LogCaptureFixture
+) -> None:
+    sound = await served.client()
+    served.callers.failure = TypeError("of ours")
+    client = await served.raw()
+    await client.send(INIT)
+
+    assert await client.closed() == (4500, "something went wrong here")
+    assert complaints(caplog) == ["a socket is ended by a defect"]
+    await sound.still()
