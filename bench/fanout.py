@@ -13,7 +13,6 @@ import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from bench import servers
@@ -21,8 +20,6 @@ from bench.fanout_load import Crowd, Heard
 from bench.fanout_server import KINDS, SYMBOLS, symbol
 from bench.servers import Server, Unavailable
 
-SOCKETS = (100, 500, 1_000, 5_000)
-P99_MAX_MS = 100
 _KEPT_UP = 0.9
 _SETTLE_S, _DRAIN_S = 0.3, 10.0
 _FIRST = {"plain Strawberry": 1_000.0}
@@ -30,19 +27,30 @@ _FIRST_OTHERWISE = 16_000.0
 _LOOKS, _LOOK_S, _CLOSE = 8, 0.5, 1.25
 _TICKS_MIN = 3
 
-INTRODUCTION = f"""
+INTRODUCTION = """
 ## fanout
 
 Deliveries a second of quotes to subscribers, each on a socket and with an operation id of its own,
 at the highest pace at which the 99th percentile, from when a quote was due to when its subscriber's
-process had it, stays under {P99_MAX_MS} ms and nine tenths of the quotes come. One process on one
+process had it, stays under 100 ms and nine tenths of the quotes come. One process on one
 core serves, another one listens. All send the same JSON. *raw Starlette* is `send_text` of bytes
 that are encoded once, without GraphQL; *plain Strawberry* has a queue for each subscription;
 *drawbridge* is the endpoint as the gateway runs it, over its streams and news, without store and
-tokens. CPU is that of the server, for one delivery. The last rows have {SYMBOLS} symbols, and as
+tokens. CPU is that of the server, for one delivery. The last rows have 100 symbols, and as
 many different subscriptions of two each.
 
 """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Crowds:
+    """How large the crowds are, how late they may be told, and how long a pace is looked for."""
+
+    sockets: Sequence[int] = (100, 500, 1_000, 5_000)
+    sockets_of_sets: int = 1_000
+    late_ms: float = 100
+    looks: int = 8
+    begins_low: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,24 +78,29 @@ class Pace:
     cpu_us: float
 
 
-def cases() -> Iterator[Case]:
+def cases(crowds: Crowds) -> Iterator[Case]:
     """List the crowds."""
-    for sockets in SOCKETS:
+    for sockets in crowds.sockets:
         yield Case(name="the same", sockets=sockets, sets=[[symbol(0)]])
     pairs = [[symbol(number), symbol((number + 1) % SYMBOLS)] for number in range(SYMBOLS)]
-    yield Case(name=f"{SYMBOLS} sets", sockets=1_000, sets=pairs, symbols=SYMBOLS)
+    yield Case(name=f"{SYMBOLS} sets", sockets=crowds.sockets_of_sets, sets=pairs, symbols=SYMBOLS)
 
 
-def measure(rounds: int, seconds: float, directory: Path) -> Iterator[Sequence[str]]:
+def measure(
+    crowds: Crowds, rounds: int, seconds: float, directory: Path
+) -> Iterator[Sequence[str]]:
     """Measure all, and yield the rows of a table."""
     beaten: set[str] = set()
-    for case in cases():
+    for case in cases(crowds):
         for kind in KINDS:
             # Who cannot tell a crowd in time is not asked to tell a greater one.
-            found = None if kind in beaten else _pace(kind, case, rounds, seconds, directory)
+            found = None
+            if kind not in beaten:
+                with _server(kind, directory) as server, _crowd(server, case) as listen:
+                    found = _pace(Trial(crowds, server, case, listen), rounds, seconds)
             if found is None:
                 beaten.add(kind)
-            yield (case.name, f"{case.sockets:,}", kind, *_figures(found))
+            yield (kind, case.name, f"{case.sockets:,}", *_figures(found))
 
 
 def _figures(found: Pace | None) -> Sequence[str]:
@@ -97,24 +110,49 @@ def _figures(found: Pace | None) -> Sequence[str]:
     return (*figures, f"{found.cpu_us:.1f}")
 
 
-HEAD = ("symbols", "sockets", "server", "deliveries/s", "p50 ms", "p99 ms", "CPU µs")
+type _Listen = Callable[[float], Heard]
+
+HEAD = ("server", "symbols", "sockets", "deliveries/s", "p50 ms", "p99 ms", "CPU µs")
 
 
-def _pace(kind: str, case: Case, rounds: int, seconds: float, directory: Path) -> Pace | None:
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A server, and a crowd that listens to it."""
+
+    crowds: Crowds
+    server: Server
+    case: Case
+    listen: _Listen
+
+    @property
+    def least(self) -> float:
+        """The lowest pace that is looked at."""
+        return float(_TICKS_MIN * self.case.per_tick)
+
+    @property
+    def first(self) -> float:
+        """The pace that is looked at first."""
+        first = _FIRST.get(self.server.name, _FIRST_OTHERWISE)
+        return self.least if self.crowds.begins_low else max(first, self.least)
+
+    def is_kept(self, heard: Heard, pace: float) -> bool:
+        """Tell whether all but a tenth came, and one tick that the end cut off, and in time."""
+        wanted = _KEPT_UP * pace * heard.seconds - self.case.per_tick
+        return 0 < heard.deliveries >= wanted and heard.p99_ms < self.crowds.late_ms
+
+
+def _pace(trial: Trial, rounds: int, seconds: float) -> Pace | None:
     """Find the highest pace that a server keeps up with, and measure it there."""
-    with _server(kind, directory) as server, _crowd(server, case) as listen:
-        once = partial(_round, server, case, listen)
-        first = max(_FIRST.get(kind, _FIRST_OTHERWISE), _TICKS_MIN * case.per_tick)
-        best = _search(lambda pace: once(pace, _LOOK_S)[0], first, _TICKS_MIN * case.per_tick)
-        return _settled(lambda: once(best, seconds), rounds) if best else None
+    best = _search(trial)
+    return _settled(lambda: _round(trial, best, seconds), rounds) if best else None
 
 
-def _search(heard_at: Callable[[float], Heard], pace: float, least: float) -> float:
+def _search(trial: Trial) -> float:
     """Close in on the highest pace that is kept up with, in a bounded number of looks."""
-    kept, failed = 0.0, 0.0
-    for _ in range(_LOOKS):
-        heard = heard_at(pace)
-        if _is_kept(heard, pace):
+    pace, kept, failed = trial.first, 0.0, 0.0
+    for _ in range(trial.crowds.looks):
+        heard, _ = _round(trial, pace, _LOOK_S)
+        if trial.is_kept(heard, pace):
             kept = pace
         else:
             failed = pace
@@ -126,7 +164,7 @@ def _search(heard_at: Callable[[float], Heard], pace: float, least: float) -> fl
             pace = (kept * failed) ** 0.5
         else:
             break
-        if pace < least:
+        if pace < trial.least:
             break
     return kept
 
@@ -141,18 +179,9 @@ def _settled(measure_once: Callable[[], tuple[Heard, float]], rounds: int) -> Pa
     )
 
 
-def _is_kept(heard: Heard, pace: float) -> bool:
-    is_all = heard.deliveries / heard.seconds >= _KEPT_UP * pace
-    return is_all and heard.p99_ms < P99_MAX_MS
-
-
-type _Listen = Callable[[float], Heard]
-
-
-def _round(
-    server: Server, case: Case, listen: _Listen, pace: float, seconds: float
-) -> tuple[Heard, float]:
+def _round(trial: Trial, pace: float, seconds: float) -> tuple[Heard, float]:
     """Tell at a pace; return what was heard, and the server's CPU time in microseconds."""
+    server, case, listen = trial.server, trial.case, trial.listen
     _set(server, pace / case.per_tick, case.symbols)
     time.sleep(_SETTLE_S)
     before = server.cpu_us()

@@ -9,7 +9,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
 
@@ -56,6 +56,7 @@ class Settings:
     seconds: float
     reports: Mapping[str, int]
     in_flight: Sequence[int] = (1, 8, 32)
+    crowds: fanout.Crowds = field(default_factory=fanout.Crowds)
     servers: Sequence[str] | None = None
 
     @property
@@ -298,7 +299,8 @@ def _path_figures(done: PathRound) -> Sequence[str]:
 def deliveries(settings: Settings, directory: Path) -> Iterator[str]:
     """Measure how fast a crowd is told the same."""
     yield fanout.INTRODUCTION
-    yield table(fanout.HEAD, fanout.measure(settings.rounds, settings.seconds, directory))
+    rows = fanout.measure(settings.crowds, settings.rounds, settings.seconds, directory)
+    yield table(fanout.HEAD, rows)
 
 
 def queries(settings: Settings, directory: Path) -> Iterator[str]:

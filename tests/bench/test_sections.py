@@ -16,6 +16,7 @@ ROWS = {
     "history": {"embedded": 2, "shared": 2},
     "query": {"order, 10 fields": 3, "100 positions": 3, "1,000 positions": 3},
     "lists": {"embedded": 2, "shared": 2},
+    "fanout": {"drawbridge": 2, "plain Strawberry": 2, "raw Starlette": 2},
 }
 
 
