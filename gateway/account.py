@@ -30,6 +30,7 @@ class NewAccount:
     currency: str
     cash: Decimal
     like: str
+    owner: str | None = None
 
 
 async def migrate(settings: Settings) -> str:
@@ -52,6 +53,7 @@ async def add_account(settings: Settings, new: NewAccount) -> None:
             currency=new.currency,
             broker=BROKER,
             cash=new.cash,
+            owner=new.owner,
         )
         entitled = {
             user.id: user.accounts[AccountID(new.like)]

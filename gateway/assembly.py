@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from functools import partial
 from importlib.metadata import version
 from typing import Protocol
 
+from brokers.calendars import provide
 from gateway.background import Background
 from gateway.config import Settings
 from gateway.haltfile import HaltFile, halt_file
@@ -35,6 +37,8 @@ from trading.ports import Broker, Doorbell, MarketClock, Prices, Quotes, Streams
 from trading.recorder import Recorder
 from trading.session import BrokerSession
 from trading.winddown import WindDown
+
+logger = logging.getLogger(__name__)
 
 VERSION = version("drawbridge")
 BROKER = "paper"
@@ -138,6 +142,15 @@ class Gateway:
         return self.session.is_open and not self.failed.is_set()
 
 
+def provide_calendars(catalogue: Catalogue, market: MarketClock) -> None:
+    """Load the calendars that instruments name; orders for one without are refused."""
+    for name in {instrument.calendar for instrument in catalogue}:
+        try:
+            provide([name], market.now())
+        except LookupError as error:
+            logger.warning("instruments cannot be traded: %s", error)
+
+
 @asynccontextmanager
 async def assembled(
     parts: Parts, session: Session, background: Background
@@ -153,6 +166,7 @@ async def assembled(
         doorbell=parts.doorbell,
         clock=parts.clock,
         known=parts.known,
+        permits=parts.permits,
     )
     schema = Schema(parts.settings.bounds)
     registry = Registry(parts.store.documents, schema, parts.clock)

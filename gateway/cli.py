@@ -20,10 +20,12 @@ from gateway.assembly import VERSION
 from gateway.config import ConfigError, Settings
 from gateway.control import MODES, Word
 from gateway.exchange import exchange
+from gateway.risk import ReplayDiffers, replay
 from gateway.serve import serve
 from gateway.token import token_of_directory
 from persistence.errors import StoreRefused
 from resolvers.root import sdl
+from risk.catalogue import table
 from security.development import IssuerRefused
 from security.roles import Role
 from serving.manifest import ManifestError
@@ -48,6 +50,7 @@ _REFUSALS = (
     StoreRefused,
     StoreUnavailable,
 )
+_EXIT_DIFFERS = 1
 _EXIT_REFUSED = 2
 _EXIT_UNCONFIRMED = 1
 _OPTIONS = ("host", "port", "data", "quotes", "speed", "faults", "role")
@@ -57,7 +60,8 @@ _EXCHANGE_PORT = "8100"
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; return its exit status: 0, or 2 with an explanation on standard error.
 
-    A halt that some owner of a session has not confirmed ends with 1.
+    A halt that some owner of a session has not confirmed ends with 1, and so does a replayed
+    decision that differs.
     """
     options = _parser().parse_args(arguments)
     use_exact_arithmetic()
@@ -66,19 +70,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except _REFUSALS as refusal:
         print(f"drawbridge: {refusal}", file=sys.stderr)
         return _EXIT_REFUSED
+    except ReplayDiffers as differs:
+        print(f"drawbridge: {differs}", file=sys.stderr)
+        return _EXIT_DIFFERS
     except KeyboardInterrupt:
         pass
     return 0
 
 
 def _run(options: argparse.Namespace) -> int:
-    if options.command == "sdl":
-        print(sdl(), end="")
-        return 0
-    if options.command == "documents":
-        print(asyncio.run(_documents(_settings(options), options)))
-        return 0
-    settings = _settings(options)
+    match options.command, getattr(options, "action", None):
+        case "sdl", _:
+            print(sdl(), end="")
+        case "risk", "table":
+            print(table(), end="")
+        case _:
+            return _run_with(_settings(options), options)
+    return 0
+
+
+def _run_with(settings: Settings, options: argparse.Namespace) -> int:
     match options.command:
         case "serve":
             config.check(settings)
@@ -93,8 +104,12 @@ def _run(options: argparse.Namespace) -> int:
             print(f"added the account {options.id}")
         case "halt" | "release" | "approve" | "states":
             return asyncio.run(_control(settings, options))
+        case "documents":
+            print(asyncio.run(_documents(settings, options)))
         case "migrate":
             print(asyncio.run(migrate(settings)))
+        case "risk":
+            print(asyncio.run(replay(settings)))
         case "check-config":
             config.check(settings)
             print(config.describe(settings))
@@ -161,6 +176,7 @@ def _new_account(options: argparse.Namespace) -> NewAccount:
         currency=options.currency,
         cash=options.cash,
         like=options.like,
+        owner=options.owner,
     )
 
 
@@ -178,6 +194,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_account(commands)
     _add_control(commands)
     _add_documents(commands)
+    _add_risk(commands)
     migrating = commands.add_parser("migrate", help="bring the store's schema up to date")
     _add_data(migrating)
     commands.add_parser("sdl", help="print the GraphQL schema")
@@ -232,6 +249,9 @@ def _add_account(commands: _Commands) -> None:
     adding.add_argument(
         "--like", default="equity", help="the account whose limits and entitlements it gets"
     )
+    adding.add_argument(
+        "--owner", help="the beneficial owner, whose accounts must not trade with one another"
+    )
     _add_data(adding)
 
 
@@ -279,6 +299,14 @@ _DOCUMENTS = {
     "unbind": "let a client send any document again",
     "check": "check a manifest, or all that is registered, against the schema",
 }
+
+
+def _add_risk(commands: _Commands) -> None:
+    controls = commands.add_parser("risk", help="replay decisions, print the table of controls")
+    actions = controls.add_subparsers(dest="action", required=True, metavar="ACTION")
+    replaying = actions.add_parser("replay", help="judge every decision of a store again")
+    _add_data(replaying)
+    actions.add_parser("table", help="print the catalogue of controls")
 
 
 def _add_data(parser: argparse.ArgumentParser) -> None:

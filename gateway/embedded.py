@@ -15,7 +15,7 @@ from events.broadcaster import Handoff, News
 from events.codec import Channel, QuoteFrame, encode
 from events.relay import Relay
 from events.streams import LiveStreams
-from gateway.assembly import BROKER, VERSION, Gateway, Parts, assembled
+from gateway.assembly import BROKER, VERSION, Gateway, Parts, assembled, provide_calendars
 from gateway.background import Background
 from gateway.config import SIMULATED, Settings
 from gateway.system import SystemClock, TimeOrderedIds
@@ -68,6 +68,7 @@ async def running(settings: Settings, source: MarketData) -> AsyncIterator[Gatew
     async with AsyncExitStack() as stack:
         store = await seeded_store(settings, catalogue, clock)
         stack.push_async_callback(store.close)
+        provide_calendars(catalogue, source.clock)
         issuer = open_issuer(
             settings.data,
             environment=settings.environment,

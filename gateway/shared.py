@@ -20,7 +20,7 @@ from events.relay import Relay
 from events.shards import LeasedOutbox, Shards
 from events.streams import LiveStreams
 from events.topology import Topology
-from gateway.assembly import BROKER, VERSION, Gateway, Parts, assembled
+from gateway.assembly import BROKER, VERSION, Gateway, Parts, assembled, provide_calendars
 from gateway.background import Background
 from gateway.config import ConfigError, Role, Settings
 from gateway.leased import while_leased
@@ -113,6 +113,7 @@ async def running(settings: Settings) -> AsyncIterator[Gateway]:
         events = _events(settings, elsewhere, store, cache, clock, process, database)
         background.start(*events.works(), cache.run())
         market: MarketClock = source.clock if source else _HeardTime(events.news, clock)
+        provide_calendars(store.catalogue, market)
         journal = FileEmergencyJournal(settings.data, process)
         stack.callback(journal.close)
         parts = _parts(settings, elsewhere, store, events, journal, market, ids)

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any, ClassVar
 
+import orjson
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from trading.account import ScopedState, TradingState
-from trading.decision import Check, Verdict
+from trading.decision import Check, Judged, Verdict
 from trading.quantity import plain
 from trading.reject import OrdRejReason
 
@@ -96,21 +97,26 @@ class OneOf[E: StrEnum](TypeDecorator[E]):
         return None if value is None else self.members(value)
 
 
-class Checks(TypeDecorator[tuple[Check, ...]]):
+class Checks(TypeDecorator[Sequence[Check]]):
     """The checks of a risk decision, as JSON with decimals in plain digits."""
 
     impl = sa.Text
     cache_ok = True
 
-    def process_bind_param(self, value: tuple[Check, ...] | None, dialect: Dialect) -> str | None:
+    def process_bind_param(self, value: Sequence[Check] | None, dialect: Dialect) -> str | None:
         """Write the checks."""
         del dialect
-        return None if value is None else json.dumps([_check_to_json(check) for check in value])
+        if value is None:
+            return None
+        checks = value.plain() if isinstance(value, Judged) else [each.plain() for each in value]
+        return orjson.dumps(checks).decode()
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> tuple[Check, ...] | None:
         """Read the checks."""
         del dialect
-        return None if value is None else tuple(_check_of_json(each) for each in json.loads(value))
+        return (
+            None if value is None else tuple(_check_of_json(each) for each in orjson.loads(value))
+        )
 
 
 class ScopedStates(TypeDecorator[tuple[ScopedState, ...]]):
@@ -133,19 +139,6 @@ class ScopedStates(TypeDecorator[tuple[ScopedState, ...]]):
         del dialect
         held = json.loads(value) if value else ()
         return tuple((kind, name, TradingState(state)) for kind, name, state in held)
-
-
-def _check_to_json(check: Check) -> dict[str, Any]:
-    return {
-        "name": check.name,
-        "verdict": check.verdict,
-        "inputs": dict(check.inputs),
-        "code": check.code,
-        "text": check.text,
-        "reason": check.reason,
-        "limit": None if check.limit is None else plain(check.limit),
-        "used": None if check.used is None else plain(check.used),
-    }
 
 
 def _check_of_json(check: dict[str, Any]) -> Check:

@@ -23,18 +23,29 @@ from persistence.mapping import (
     POSITIONS,
     QUOTES,
 )
+from persistence.resting import load_judged
 from persistence.scopes import take_turn
 from persistence.within import pair_within, within
 from trading.account import Account
 from trading.books import Books, ClaimKey, Wants
 from trading.ids import AccountID, InstrumentID, WireID
 from trading.instrument import Catalogue
+from trading.quantity import Px
+from trading.quote import LOOKBACK_NS, Quote
 
+_ASKED, _SIBLING = tables.accounts.alias("asked"), tables.accounts.alias("sibling")
+# Accounts of one owner must not trade with one another, so that they are locked together.
+_OF_SAME_OWNER = sa.union(
+    sa.select(_ASKED.c.id).where(within(_ASKED.c.id, "accounts")),
+    sa.select(_SIBLING.c.id)
+    .join(_ASKED, _SIBLING.c.owner == _ASKED.c.owner)
+    .where(within(_ASKED.c.id, "accounts")),
+)
 # SQLite leaves FOR UPDATE out: there the lock was taken when the transaction began. No key is ever
 # changed, and rows that refer to an account need not wait: NO KEY.
 _LOCK = (
     ACCOUNTS.select()
-    .where(within(tables.accounts.c.id, "accounts"))
+    .where(tables.accounts.c.id.in_(_OF_SAME_OWNER))
     .order_by(tables.accounts.c.id)
     .with_for_update(key_share=True)
 )
@@ -57,12 +68,19 @@ _FILLS = (
     FILLS.select().where(within(tables.fills.c.order_id, "order_ids")).order_by(tables.fills.c.seq)
 )
 _POSITIONS = POSITIONS.select().where(within(tables.positions.c.account_id, "accounts"))
-_QUOTES = QUOTES.select().where(within(tables.reference_prices.c.symbol, "symbols"))
+_QUOTES = (
+    QUOTES.select()
+    .add_columns(tables.reference_prices.c.earlier_px, tables.reference_prices.c.earlier_at)
+    .where(within(tables.reference_prices.c.symbol, "symbols"))
+)
 _SEEN = sa.select(tables.broker_events.c.key).where(within(tables.broker_events.c.key, "keys"))
 
 
 def lock(connection: Connection, accounts: Collection[AccountID]) -> dict[AccountID, Account]:
-    """Lock the rows of accounts in the order of their ids, and read those that there are."""
+    """Lock the rows of accounts, and of all with the same owner, in the order of their ids.
+
+    Those that there are are read.
+    """
     found = connection.items(ACCOUNTS, _LOCK, {"accounts": accounts})
     return {account.id: account for account in found}
 
@@ -77,8 +95,9 @@ def load(
     books = Books(catalogue=catalogue)
     books.accounts = {each: locked[each] for each in wants.accounts & set(locked)}
     _load_claims(connection, books, wants.cl_ord_ids)
-    _load_orders(connection, books, wants, locked)
+    _load_orders(connection, books, wants, books.accounts)
     _load_fills(connection, books, wants.fills_of)
+    _load_positions(connection, books, wants, locked)
     _load_exposure(connection, books, wants.symbols)
     _load_seen_keys(connection, books, wants.broker_keys)
     if wants.states:
@@ -141,13 +160,32 @@ def _load_fills(connection: Connection, books: Books, wire_ids: Collection[WireI
             books.fills.setdefault(fill.order_id, []).append(fill)
 
 
-def _load_exposure(connection: Connection, books: Books, symbols: Collection[InstrumentID]) -> None:
+def _load_positions(
+    connection: Connection, books: Books, wants: Wants, locked: Mapping[AccountID, Account]
+) -> None:
+    if wants.judges:
+        books.owners = {each: a.owner for each, a in locked.items() if a.owner is not None}
+        symbols = wants.symbols | {order.symbol for order in books.orders.values()}
+        load_judged(connection, books, books.accounts.keys() | books.owners.keys(), symbols)
+        return
     held = connection.items(POSITIONS, _POSITIONS, {"accounts": books.accounts})
     books.positions = {(each.account_id, each.symbol): each for each in held}
+
+
+def _load_exposure(connection: Connection, books: Books, symbols: Collection[InstrumentID]) -> None:
     books.limits = current_limits(connection, books.accounts)
-    if wanted := {*symbols, *(position.symbol for position in held)}:
-        quotes = connection.items(QUOTES, _QUOTES, {"symbols": wanted})
-        books.references = {quote.symbol: quote for quote in quotes}
+    if wanted := {*symbols, *(symbol for _, symbol in books.positions)}:
+        for row in connection.rows(_QUOTES, {"symbols": wanted}):
+            quote = QUOTES.item(row)
+            books.references[quote.symbol] = quote
+            if (px := _earlier(quote, row.earlier_px, row.earlier_at)) is not None:
+                books.earlier[quote.symbol] = px
+
+
+def _earlier(quote: Quote, px: Px | None, received_at: int | None) -> Px | None:
+    """Return the reference of a minute ago; where the feed keeps none, its past begins now."""
+    kept = received_at is not None and quote.received_at - received_at < 2 * LOOKBACK_NS
+    return px if kept else quote.mid
 
 
 def _load_seen_keys(connection: Connection, books: Books, keys: Collection[str]) -> None:

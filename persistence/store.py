@@ -12,6 +12,7 @@ from persistence import tables
 from persistence.account import Accounts
 from persistence.connection import Connection, Query
 from persistence.database import Database
+from persistence.decisions import DecisionLog
 from persistence.directory import Directory
 from persistence.document import SqlDocuments
 from persistence.evidence import SqlEvidence
@@ -128,6 +129,7 @@ class SqlStore:
         self.directory = Directory(database)
         self.accounts = Accounts(database)
         self.documents = SqlDocuments(database)
+        self.decisions = DecisionLog(database)
         self._database = database
         self._clock = clock
         self._lock = lock
@@ -208,5 +210,5 @@ class SqlStore:
 
 def _fence(connection: Connection, accounts: Collection[AccountID], epoch: int) -> None:
     # A fence that is higher already stays.
-    locked = lock(connection, accounts)
+    locked = lock(connection, accounts).keys() & set(accounts)
     connection.run(_FENCE, {"accounts": locked, "epoch": epoch})

@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cache
 
-from risk import checks
-from risk.control import CONTROLS, Value
-from trading.account import Account, Position, Reservation, TradingState, reservation
+from risk.control import Facts
+from risk.facts import (
+    AccountFacts,
+    ConductFacts,
+    InstrumentFacts,
+    OrderFacts,
+    PositionFacts,
+    ReferenceFacts,
+)
+from risk.opposite import in_doubt_side, opposite
+from trading.account import UNRESERVED, Account, Position, TradingState, reservation
 from trading.books import Books
-from trading.decision import RiskDecision
+from trading.calendar import Period, calendar
 from trading.ids import InstrumentID, UserID
 from trading.instrument import Instrument
 from trading.limits import LimitName, Limits
 from trading.order import Order, Side
 from trading.ports import Capabilities
-from trading.quantity import ONE, ZERO, Money, Px, Qty
+from trading.quantity import ONE, ZERO, Px, Qty
 from trading.quote import Quote
-from trading.valuation import gains, requirement
+from trading.valuation import Burden, burden, total
 
 NS_PER_MS = 1_000_000
+_LIMITS = tuple(LimitName)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +44,7 @@ class Case:
     quote: Quote | None
     books: Books
     capabilities: Capabilities
+    period: Period | None
     market_time: int
     at: int
     user_id: UserID | None = None
@@ -55,18 +66,21 @@ class Case:
         held = reservation(books.orders.get(order.id), instrument.multiplier)
         position = books.position(order.account_id, order.symbol)
         quote = books.references.get(order.symbol)
+        if quote is not None:
+            # A process that hears nothing of the market is behind, and its reference price is not.
+            market_time = max(market_time, quote.time)
         unset = Limits(account_id=account.id, version=0, values={})
         return cls(
             order=order,
             instrument=instrument,
             account=account,
-            position=position.reserve(order.side, held, Reservation()),
+            position=position.reserve(order.side, held, UNRESERVED) if held.qty else position,
             limits=books.limits.get(account.id, unset),
             quote=quote,
             books=books,
             capabilities=capabilities,
-            # A process that hears nothing of the market is behind, and its reference price is not.
-            market_time=max(market_time, quote.time) if quote else market_time,
+            period=_period(instrument, market_time),
+            market_time=market_time,
             at=at,
             user_id=user_id,
         )
@@ -81,26 +95,22 @@ class Case:
         return self.limits.get(name, self.order.symbol)
 
     @property
-    def reference_px(self) -> Px | None:
-        """The price to judge against: between bid and ask."""
-        return self.quote.mid if self.quote else None
-
-    @property
-    def age_ms(self) -> int | None:
-        """Milliseconds since the reference was received; a clock gone back counts as no time."""
-        return max(self.at - self.quote.received_at, 0) // NS_PER_MS if self.quote else None
+    def is_new(self) -> bool:
+        """Whether the order is not recorded yet, as one under a replace is."""
+        return self.order.id not in self.books.orders
 
     def reserve_px(self) -> Px | None:
         """Return the price at which each unit is reserved: the worst that the order may cost.
 
         A market order, or the stop that becomes one, may cost the collar beyond the reference.
         """
-        order, collar = self.order, self.limit(LimitName.PRICE_COLLAR)
+        order = self.order
         market = self._market_px()
         if order.ord_type.has_price and order.price is not None:
             better = market if order.side is Side.SELL and market is not None else ZERO
             return max(abs(order.price), better)
         start = order.stop_px if order.ord_type.has_stop_px else market
+        collar = self.limit(LimitName.PRICE_COLLAR)
         if start is None or collar is None:
             return None
         return abs(start) * (ONE + collar)
@@ -111,49 +121,145 @@ class Case:
         px = self.quote.ask if self.order.side is Side.BUY else self.quote.bid
         return px if px is not None else self.quote.mid
 
-    @property
-    def closing_qty(self) -> Qty:
-        """What other open orders on this side already close."""
-        return self._open_qty
+    def facts(self) -> Facts:
+        """Return all that a control may ask about this case, and every limit by its name."""
+        reserve_px = self.reserve_px()
+        facts: dict[str, object] = {name: self.limit(name) for name in _LIMITS}
+        facts.update(self._order_facts(reserve_px))
+        facts.update(self._instrument_facts())
+        facts.update(self._reference_facts())
+        facts.update(self._position_facts())
+        facts.update(self._account_facts(self._position_with_order(reserve_px)))
+        facts.update(self._conduct_facts())
+        return facts
+
+    def _order_facts(self, reserve_px: Px | None) -> OrderFacts:
+        order = self.order
+        return {
+            "side": order.side,
+            "ord_type": order.ord_type,
+            "time_in_force": order.time_in_force,
+            "expire_time": order.expire_time,
+            "order_qty": order.order_qty,
+            "leaves_qty": order.leaves_qty,
+            "price": order.price,
+            "stop_px": order.stop_px,
+            "reserve_px": reserve_px,
+            "reduce_only": order.reduce_only,
+            "strategy_id": order.strategy_id,
+        }
+
+    def _instrument_facts(self) -> InstrumentFacts:
+        instrument, period = self.instrument, self.period
+        return {
+            "lot": instrument.lot,
+            "tick": instrument.tick,
+            "multiplier": instrument.multiplier,
+            "expiry": instrument.expiry,
+            "instrument_currency": instrument.currency,
+            "is_margined": instrument.is_margined,
+            "must_borrow": instrument.must_be_borrowed,
+            "shortable": instrument.shortable is not False,
+            "market_time": self.market_time,
+            "opens_at": period.opens_at if period else None,
+            "closes_at": period.closes_at if period else None,
+            "ord_types": _names(self.capabilities.ord_types),
+            "times_in_force": _names(self.capabilities.times_in_force),
+        }
+
+    def _reference_facts(self) -> ReferenceFacts:
+        """Return what the reference says; a clock gone back counts as no time."""
+        quote = self.quote
+        return {
+            "reference_px": quote.mid if quote else None,
+            "earlier_px": self.books.earlier.get(self.order.symbol),
+            "bid": quote.bid if quote else None,
+            "ask": quote.ask if quote else None,
+            "delayed": quote.delayed if quote else None,
+            "age_ms": max(self.at - quote.received_at, 0) // NS_PER_MS if quote else None,
+        }
+
+    def _position_facts(self) -> PositionFacts:
+        order, net_qty = self.order, self.position.net_qty
+        open_qty, leaves_qty = self._open_qty, order.leaves_qty
+        sells = order.side is Side.SELL and self.instrument.must_be_borrowed
+        return {
+            "net_qty": net_qty,
+            "open_qty": open_qty,
+            "closing_qty": open_qty,
+            "sells_short": sells and net_qty - open_qty < leaves_qty,
+            "reduces": reduces(order.side, net_qty, open_qty, leaves_qty),
+        }
+
+    def _account_facts(self, after: Position) -> AccountFacts:
+        account, burdened = self.account, self._burden(after, self.instrument)
+        without, with_order = self._burdens(burdened)
+        equity = None if without.worth is None else account.cash + without.worth
+        conduct = account.conduct.observed(equity, self.at)
+        return {
+            "account_currency": account.currency,
+            "state": self.trading_state,
+            "open_orders": account.open_orders + self.is_new,
+            "funds": None if without.gain is None else account.cash + without.gain,
+            "equity": equity,
+            "session_equity": conduct.session_equity,
+            "peak_equity": conduct.peak_equity,
+            "tied_up_before": without.tied_up,
+            "tied_up_after": with_order.tied_up,
+            "initial_before": without.initial,
+            "initial_after": with_order.initial,
+            "maintenance_before": without.maintenance,
+            "maintenance_after": with_order.maintenance,
+            "gross_after": with_order.gross,
+            "open_notional": with_order.open_notional,
+            "position_value": burdened.gross,
+        }
+
+    def _conduct_facts(self) -> ConductFacts:
+        order, conduct = self.order, self.account.conduct
+        found = opposite(self.books, order, self.account)
+        placed = conduct.strategy_orders(order.strategy_id) if order.strategy_id else 0
+        return {
+            "opposite_px": found.px,
+            "opposite_unpriced": found.is_unpriced,
+            "opposite_order_id": found.order_id,
+            "duplicates": conduct.duplicates(order, self.at) + 1 if self.is_new else 0,
+            "strategy_orders": placed + (self.is_new and order.is_automated),
+            "messages": conduct.rate(self.at) + ONE,
+            "in_doubt": self.books.in_doubt.get(self.account.id, 0),
+            "in_doubt_side": in_doubt_side(self.books, order),
+        }
 
     @property
     def _open_qty(self) -> Qty:
+        """What other open orders on this side add to the position, or close of it."""
         match self.order.side:
             case Side.BUY:
                 return self.position.open_buy_qty
             case Side.SELL:
                 return self.position.open_sell_qty
 
-    def funds(self) -> Money | None:
-        """Return cash and the unrealized gains of margined positions; None where a mark is."""
-        mine = (p for p in self.books.positions.values() if p.account_id == self.account.id)
-        gained = gains(mine, self.books.catalogue, self._mark)
-        return None if gained is None else self.account.cash + gained
+    def _burdens(self, burdened: Burden) -> tuple[Burden, Burden]:
+        """Return what the account's positions come to, without the order and with it."""
+        symbol, catalogue = self.order.symbol, self.books.catalogue
+        others = [
+            self._burden(position, catalogue.get(position.symbol))
+            for (account_id, each), position in self.books.positions.items()
+            if account_id == self.account.id and each != symbol
+        ]
+        # What is held now has the old terms reserved, where the order is under a replace.
+        held = self._burden(self.books.position(self.account.id, symbol), self.instrument)
+        if not others:
+            return held, burdened
+        rest = total(others)
+        return total((rest, held)), total((rest, burdened))
 
-    def tied_up(self, *, with_order: bool) -> Money | None:
-        """Return what all positions and open orders tie up, the order as held or at its terms."""
-        mine = {
-            p.symbol: p for p in self.books.positions.values() if p.account_id == self.account.id
-        }
-        if with_order:
-            mine[self.order.symbol] = self._position_with_order()
-        total = ZERO
-        for position in mine.values():
-            instrument = self.books.catalogue.get(position.symbol)
-            tied = (
-                requirement(position, instrument, self._mark(position.symbol))
-                if instrument
-                else None
-            )
-            if tied is None:
-                return None
-            total += tied
-        return total
+    def _burden(self, position: Position, instrument: Instrument | None) -> Burden:
+        return burden(position, instrument, self._mark(position.symbol))
 
-    def _position_with_order(self) -> Position:
-        wanted = replace(self.order, reserve_px=self.reserve_px() or ZERO)
-        added = reservation(wanted, self.instrument.multiplier)
-        return self.position.reserve(self.order.side, Reservation(), added)
+    def _position_with_order(self, reserve_px: Px | None) -> Position:
+        added = reservation(self.order, self.instrument.multiplier, reserve_px or ZERO)
+        return self.position.reserve(self.order.side, UNRESERVED, added)
 
     def _mark(self, symbol: InstrumentID) -> Px | None:
         """Return a mark that is fresh enough; a stale one is as good as none."""
@@ -164,91 +270,18 @@ class Case:
         return quote.mid
 
 
-type InputsOf = Callable[[Case], dict[str, Value]]
+def reduces(side: Side, net_qty: Qty, closing_qty: Qty, leaves_qty: Qty) -> bool:
+    """Whether an order only closes, other closing orders counted: it must not turn round."""
+    return net_qty * side.sign < ZERO and leaves_qty <= abs(net_qty) - closing_qty
 
 
-def _closing(case: Case) -> dict[str, Value]:
-    return {
-        "side": case.order.side,
-        "net_qty": case.position.net_qty,
-        "closing_qty": case.closing_qty,
-        "leaves_qty": case.order.leaves_qty,
-    }
+def _period(instrument: Instrument, market_time: int) -> Period | None:
+    try:
+        return calendar(instrument.calendar).period(market_time)
+    except LookupError:
+        return None
 
 
-INPUTS: dict[str, InputsOf] = {
-    checks.instrument_expiry.name: lambda c: {
-        "market_time": c.market_time,
-        "expiry": c.instrument.expiry,
-    },
-    checks.expire_time.name: lambda c: {
-        "market_time": c.market_time,
-        "expire_time": c.order.expire_time,
-    },
-    checks.capability.name: lambda c: {
-        "ord_type": c.order.ord_type,
-        "ord_types": " ".join(sorted(c.capabilities.ord_types)),
-        "time_in_force": c.order.time_in_force,
-        "times_in_force": " ".join(sorted(c.capabilities.times_in_force)),
-    },
-    checks.lot_size.name: lambda c: {"order_qty": c.order.order_qty, "lot": c.instrument.lot},
-    checks.tick_size.name: lambda c: {
-        "price": c.order.price,
-        "stop_px": c.order.stop_px,
-        "tick": c.instrument.tick,
-    },
-    checks.currency.name: lambda c: {
-        "instrument_currency": c.instrument.currency,
-        "account_currency": c.account.currency,
-    },
-    checks.trading_state.name: lambda c: {"state": c.trading_state} | _closing(c),
-    checks.reduce_only.name: lambda c: {"reduce_only": c.order.reduce_only} | _closing(c),
-    checks.reference_price.name: lambda c: {
-        "reference_px": c.reference_px,
-        "age_ms": c.age_ms,
-        "limit": c.limit(LimitName.REFERENCE_MAX_AGE_MS),
-    },
-    checks.max_order_qty.name: lambda c: {
-        "order_qty": c.order.order_qty,
-        "limit": c.limit(LimitName.MAX_ORDER_QTY),
-    },
-    checks.max_order_notional.name: lambda c: {
-        "order_qty": c.order.order_qty,
-        "reserve_px": c.reserve_px(),
-        "multiplier": c.instrument.multiplier,
-        "limit": c.limit(LimitName.MAX_ORDER_NOTIONAL),
-    },
-    checks.price_collar.name: lambda c: {
-        "price": c.order.price,
-        "stop_px": c.order.stop_px,
-        "reference_px": c.reference_px,
-        "limit": c.limit(LimitName.PRICE_COLLAR),
-    },
-    checks.max_position.name: lambda c: {
-        "side": c.order.side,
-        "net_qty": c.position.net_qty,
-        "open_qty": c.closing_qty,
-        "leaves_qty": c.order.leaves_qty,
-        "limit": c.limit(LimitName.MAX_POSITION_QTY),
-    },
-    checks.max_open_orders.name: lambda c: {
-        "open_orders": c.account.open_orders + (c.order.id not in c.books.orders),
-        "limit": c.limit(LimitName.MAX_OPEN_ORDERS),
-    },
-    checks.buying_power.name: lambda c: {
-        "funds": c.funds(),
-        "tied_up_before": c.tied_up(with_order=False),
-        "tied_up_after": c.tied_up(with_order=True),
-        "limit": c.limit(LimitName.MIN_BUYING_POWER),
-    },
-}
-"""Where each control takes its inputs from; a control without a line here is an error at start."""
-
-
-def decide(case: Case) -> RiskDecision:
-    """Evaluate every control, also after a refusal: the decision tells all that is wrong."""
-    return RiskDecision(
-        checks=tuple(CONTROLS[name].check(**inputs(case)) for name, inputs in INPUTS.items()),
-        limits_version=case.limits.version,
-        decided_at=case.at,
-    )
+@cache
+def _names(members: frozenset[StrEnum]) -> str:
+    return " ".join(sorted(members))

@@ -8,18 +8,26 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from risk.control import PASSED, Finding, control
+from risk.control import (
+    LIMIT_NOT_SET,
+    PASSED,
+    REFERENCE_MISSING,
+    Finding,
+    at_most,
+    collared,
+    control,
+)
 from trading.account import TradingState
+from trading.limits import LimitName
 from trading.order import Side
 from trading.quantity import ZERO, is_multiple
 from trading.reject import OrdRejReason as Reason
 
-LIMIT_NOT_SET = "LIMIT_NOT_SET"
-REFERENCE_MISSING = "REFERENCE_MISSING"
+__all__ = ["LIMIT_NOT_SET", "REFERENCE_MISSING"]
 
 
 @control(Reason.EXCHANGE_CLOSED)
-def instrument_expiry(*, market_time: int, expiry: int | None) -> Finding:
+def instrument_expiry(market_time: int, expiry: int | None) -> Finding:
     """`market_time < expiry`, UTC nanoseconds. Scope: instrument.
 
     Source: contract specifications; nothing trades after its last trading day.
@@ -30,7 +38,7 @@ def instrument_expiry(*, market_time: int, expiry: int | None) -> Finding:
 
 
 @control(Reason.TOO_LATE_TO_ENTER)
-def expire_time(*, market_time: int, expire_time: int | None) -> Finding:
+def expire_time(market_time: int, expire_time: int | None) -> Finding:
     """`market_time < expire_time`, UTC nanoseconds. Scope: order.
 
     Source: FIX ExpireTime(126), against the market's own clock.
@@ -41,9 +49,7 @@ def expire_time(*, market_time: int, expire_time: int | None) -> Finding:
 
 
 @control(Reason.UNSUPPORTED_ORDER_CHARACTERISTIC)
-def capability(
-    *, ord_type: str, ord_types: str, time_in_force: str, times_in_force: str
-) -> Finding:
+def capability(ord_type: str, ord_types: str, time_in_force: str, times_in_force: str) -> Finding:
     """The broker takes this OrdType(40) and this TimeInForce(59), of those listed. Scope: broker.
 
     Source: the adapter's published capabilities.
@@ -53,7 +59,7 @@ def capability(
 
 
 @control(Reason.INCORRECT_QUANTITY)
-def lot_size(*, order_qty: Decimal, lot: Decimal) -> Finding:
+def lot_size(order_qty: Decimal, lot: Decimal) -> Finding:
     """`order_qty mod lot = 0`, units of the instrument. Scope: instrument.
 
     Source: contract specifications.
@@ -62,7 +68,7 @@ def lot_size(*, order_qty: Decimal, lot: Decimal) -> Finding:
 
 
 @control(Reason.INVALID_PRICE_INCREMENT)
-def tick_size(*, price: Decimal | None, stop_px: Decimal | None, tick: Decimal) -> Finding:
+def tick_size(price: Decimal | None, stop_px: Decimal | None, tick: Decimal) -> Finding:
     """`price mod tick = 0` and `stop_px mod tick = 0`, price points. Scope: instrument.
 
     Source: contract specifications.
@@ -74,7 +80,7 @@ def tick_size(*, price: Decimal | None, stop_px: Decimal | None, tick: Decimal) 
 
 
 @control(Reason.OTHER)
-def currency(*, instrument_currency: str, account_currency: str) -> Finding:
+def currency(instrument_currency: str, account_currency: str) -> Finding:
     """The instrument is paid for in the account's currency, ISO 4217. Scope: account.
 
     Source: no conversion rate is kept, and a missing rate refuses.
@@ -86,7 +92,7 @@ def currency(*, instrument_currency: str, account_currency: str) -> Finding:
 
 @control(Reason.OTHER)
 def trading_state(
-    *, state: TradingState, side: Side, net_qty: Decimal, closing_qty: Decimal, leaves_qty: Decimal
+    state: TradingState, side: Side, net_qty: Decimal, closing_qty: Decimal, leaves_qty: Decimal
 ) -> Finding:
     """ACTIVE, or REDUCING and `leaves_qty <= |net_qty| - closing_qty` against the position.
 
@@ -105,8 +111,7 @@ def trading_state(
 
 @control(Reason.OTHER)
 def reduce_only(
-    *,
-    reduce_only: bool,
+    reduce_only: bool,  # noqa: FBT001 - inputs go by position, because that is faster
     side: Side,
     net_qty: Decimal,
     closing_qty: Decimal,
@@ -126,53 +131,42 @@ def _reduces(side: Side, net_qty: Decimal, closing_qty: Decimal, leaves_qty: Dec
     return net_qty * side.sign < ZERO and leaves_qty <= abs(net_qty) - closing_qty
 
 
-@control(Reason.REFERENCE_PRICE_NOT_AVAILABLE)
+@control(Reason.REFERENCE_PRICE_NOT_AVAILABLE, LimitName.REFERENCE_MAX_AGE_MS)
 def reference_price(
-    *, reference_px: Decimal | None, age_ms: int | None, limit: Decimal | None
+    reference_px: Decimal | None, age_ms: int | None, limit: Decimal | None
 ) -> Finding:
     """`age_ms <= limit`, milliseconds since our receipt of the reference quote. Scope: instrument.
 
     Source: SEC rule 15c3-5(c)(1)(ii); a price that nobody knows cannot be judged.
     """
-    if limit is None:
-        return Finding(LIMIT_NOT_SET)
-    if reference_px is None or age_ms is None:
-        return Finding(REFERENCE_MISSING, limit=limit)
-    used = Decimal(age_ms)
-    return Finding("REFERENCE_STALE" if used > limit else None, limit=limit, used=used)
+    used = None if reference_px is None or age_ms is None else Decimal(age_ms)
+    return at_most(limit, used, "REFERENCE_STALE")
 
 
-@control(Reason.ORDER_EXCEEDS_LIMIT)
-def max_order_qty(*, order_qty: Decimal, limit: Decimal | None) -> Finding:
+@control(Reason.ORDER_EXCEEDS_LIMIT, LimitName.MAX_ORDER_QTY)
+def max_order_qty(order_qty: Decimal, limit: Decimal | None) -> Finding:
     """`order_qty <= limit`, units of the instrument. Scope: account and instrument.
 
     Source: FIA best practices 2024, 1.1; RTS 6 (EU 2017/589) article 15(1)(c).
     """
-    if limit is None:
-        return Finding(LIMIT_NOT_SET)
-    return Finding("QTY_EXCEEDS_MAX" if order_qty > limit else None, limit=limit, used=order_qty)
+    return at_most(limit, order_qty, "QTY_EXCEEDS_MAX")
 
 
-@control(Reason.NOTIONAL_VALUE_EXCEEDS_THRESHOLD)
+@control(Reason.NOTIONAL_VALUE_EXCEEDS_THRESHOLD, LimitName.MAX_ORDER_NOTIONAL)
 def max_order_notional(
-    *, order_qty: Decimal, reserve_px: Decimal | None, multiplier: Decimal, limit: Decimal | None
+    order_qty: Decimal, reserve_px: Decimal | None, multiplier: Decimal, limit: Decimal | None
 ) -> Finding:
     """`order_qty * reserve_px * multiplier <= limit`, money. Scope: account and instrument.
 
     `reserve_px` is the price, or where there is none the reference with the collar added.
     Source: RTS 6 article 15(1)(b); SEC rule 15c3-5(c)(1)(ii).
     """
-    if limit is None:
-        return Finding(LIMIT_NOT_SET)
-    if reserve_px is None:
-        return Finding(REFERENCE_MISSING, limit=limit)
-    used = order_qty * reserve_px * multiplier
-    return Finding("NOTIONAL_EXCEEDS_MAX" if used > limit else None, limit=limit, used=used)
+    used = None if reserve_px is None else order_qty * reserve_px * multiplier
+    return at_most(limit, used, "NOTIONAL_EXCEEDS_MAX")
 
 
-@control(Reason.PRICE_EXCEEDS_CURRENT_PRICE_BAND)
+@control(Reason.PRICE_EXCEEDS_CURRENT_PRICE_BAND, LimitName.PRICE_COLLAR)
 def price_collar(
-    *,
     price: Decimal | None,
     stop_px: Decimal | None,
     reference_px: Decimal | None,
@@ -182,19 +176,11 @@ def price_collar(
 
     Scope: account and instrument. Source: RTS 6 article 15(1)(a); FIA best practices 2024, 1.3.
     """
-    if limit is None:
-        return Finding(LIMIT_NOT_SET)
-    if reference_px is None or reference_px == ZERO:
-        return Finding(REFERENCE_MISSING, limit=limit)
-    distances = [abs(px - reference_px) for px in (price, stop_px) if px is not None]
-    used = max(distances, default=ZERO) / abs(reference_px)
-    beyond = any(d > limit * abs(reference_px) for d in distances)
-    return Finding("PRICE_OUTSIDE_COLLAR" if beyond else None, limit=limit, used=used)
+    return collared(price, stop_px, reference_px, limit, "PRICE_OUTSIDE_COLLAR")
 
 
-@control(Reason.EXCEEDED_MAX_NET_POSITION)
+@control(Reason.EXCEEDED_MAX_NET_POSITION, LimitName.MAX_POSITION_QTY)
 def max_position(
-    *,
     side: Side,
     net_qty: Decimal,
     open_qty: Decimal,
@@ -206,27 +192,20 @@ def max_position(
     `open_qty` is that of the other open orders on this side. Scope: account and instrument.
     Source: FIA best practices 2024, 1.2.
     """
-    if limit is None:
-        return Finding(LIMIT_NOT_SET)
-    used = net_qty * side.sign + open_qty + leaves_qty
-    return Finding("POSITION_LIMIT" if used > limit else None, limit=limit, used=used)
+    return at_most(limit, net_qty * side.sign + open_qty + leaves_qty, "POSITION_LIMIT")
 
 
-@control(Reason.ORDER_EXCEEDS_LIMIT)
-def max_open_orders(*, open_orders: int, limit: Decimal | None) -> Finding:
+@control(Reason.ORDER_EXCEEDS_LIMIT, LimitName.MAX_OPEN_ORDERS)
+def max_open_orders(open_orders: int, limit: Decimal | None) -> Finding:
     """`open_orders <= limit`, this order included, orders. Scope: account.
 
     Source: broker limits on working orders; RTS 6 article 15(1)(d).
     """
-    if limit is None:
-        return Finding(LIMIT_NOT_SET)
-    used = Decimal(open_orders)
-    return Finding("TOO_MANY_OPEN_ORDERS" if used > limit else None, limit=limit, used=used)
+    return at_most(limit, Decimal(open_orders), "TOO_MANY_OPEN_ORDERS")
 
 
-@control(Reason.INSUFFICIENT_CREDIT_LIMIT)
+@control(Reason.INSUFFICIENT_CREDIT_LIMIT, LimitName.MIN_BUYING_POWER)
 def buying_power(
-    *,
     funds: Decimal | None,
     tied_up_before: Decimal | None,
     tied_up_after: Decimal | None,

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from decimal import Decimal
 
 from risk import checks
-from risk.case import INPUTS, Case, decide
-from risk.control import CONTROLS
+from risk.case import Case
+from risk.conduct import STRATEGY_DISABLED
+from risk.control import CONTROLS, Facts
+from risk.decide import decide, see_that_all_have_facts
+from risk.exposure import LATCHED
 from trading.account import TradingState
 from trading.books import Books
 from trading.command import Command
-from trading.decision import RiskDecision, Verdict
+from trading.decision import RiskDecision
 from trading.ids import UserID
 from trading.instrument import Instrument
+from trading.limits import LimitName
 from trading.order import ApprovedOrder, ApprovedReplace, Order, Replacement
 from trading.ports import Capabilities, Cleared, MarketClock, Withheld
-from trading.quantity import ZERO
+from trading.quantity import Px
 
 INTENT_MAX_AGE_NS = 30_000_000_000
 """How old a recorded intent may grow before it is sent: half a minute, then the client must ask."""
@@ -27,8 +32,7 @@ class RiskGate:
 
     def __init__(self, capabilities: Mapping[str, Capabilities], market: MarketClock) -> None:
         """Take what each broker can do, by its name, and the market's clock."""
-        if set(INPUTS) != set(CONTROLS):
-            raise AssertionError(f"controls without inputs: {set(INPUTS) ^ set(CONTROLS)}")
+        see_that_all_have_facts()
         self._capabilities = capabilities
         self._market = market
 
@@ -36,27 +40,37 @@ class RiskGate:
         self, order: Order, instrument: Instrument, books: Books, at: int
     ) -> Cleared[ApprovedOrder]:
         """Judge a new order by every control; what is approved carries the price it reserves."""
-        case = self._case(order, instrument, books, at)
-        decision = decide(case)
-        if not decision.accepted:
-            return Cleared(approved=None, decision=decision)
-        reserved = replace(order, reserve_px=case.reserve_px() or ZERO)
-        return Cleared(approved=ApprovedOrder(order=reserved, approved_at=at), decision=decision)
+        judged = self._judge(order, instrument, books, at)
+        if (reserve_px := judged.reserve_px) is None:
+            return judged.cleared(None)
+        reserved = replace(order, reserve_px=reserve_px, sells_short=judged.sells_short)
+        return judged.cleared(ApprovedOrder(order=reserved, approved_at=at))
 
     def clear_replace(
         self, order: Order, command: Command, instrument: Instrument, books: Books, at: int
     ) -> Cleared[ApprovedReplace]:
         """Judge the order as it would be under the terms of a replace."""
         terms = _terms(command)
-        case = self._case(_under(order, terms), instrument, books, at, command.user_id)
-        decision = decide(case)
-        if not decision.accepted:
-            return Cleared(approved=None, decision=decision)
-        terms = replace(terms, reserve_px=case.reserve_px() or ZERO)
+        judged = self._judge(_under(order, terms), instrument, books, at, command.user_id)
+        if (reserve_px := judged.reserve_px) is None:
+            return judged.cleared(None)
+        terms = replace(terms, reserve_px=reserve_px)
         approved = ApprovedReplace(
             order=order, wire_id=command.wire_id, terms=terms, approved_at=at
         )
-        return Cleared(approved=approved, decision=decision)
+        return judged.cleared(approved)
+
+    def _judge(
+        self,
+        order: Order,
+        instrument: Instrument,
+        books: Books,
+        at: int,
+        user_id: UserID | None = None,
+    ) -> _Judged:
+        case = self._case(order, instrument, books, at, user_id)
+        facts = case.facts()
+        return _Judged(case, facts, decide(facts, case.limits.version, at))
 
     def readmit(
         self, order: Order, command: Command, books: Books, at: int
@@ -81,8 +95,7 @@ class RiskGate:
         if instrument is None:
             return f"TRADING_STATE: state={state}"
         case = self._case(order, instrument, books, order.created_at, user_id)
-        check = checks.trading_state.check(**INPUTS[checks.trading_state.name](case))
-        return check.text if check.verdict is Verdict.REFUSE else None
+        return checks.trading_state.refusal(case.facts())
 
     def _case(
         self,
@@ -94,6 +107,58 @@ class RiskGate:
     ) -> Case:
         capabilities = self._capabilities[books.accounts[order.account_id].broker]
         return Case.of(order, instrument, books, capabilities, self._market.now(), at, user_id)
+
+
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """A case that was decided, and what follows for the account."""
+
+    case: Case
+    facts: Facts
+    decision: RiskDecision
+
+    @property
+    def reserve_px(self) -> Px | None:
+        """The price that an approved order reserves; None for one that is refused."""
+        px = self.facts["reserve_px"]
+        return px if self.decision.accepted and isinstance(px, Decimal) else None
+
+    @property
+    def sells_short(self) -> bool:
+        """How the order is to be marked."""
+        return self.facts["sells_short"] is True
+
+    def cleared[T](self, approved: T | None) -> Cleared[T]:
+        """Answer with what is approved, and what the account is remembered for."""
+        order, at = self.case.order, self.case.at
+        equity = self.facts["equity"]
+        seen = equity if isinstance(equity, Decimal) else None
+        conduct = self.case.account.conduct.observed(seen, at)
+        if approved is not None:
+            conduct = conduct.sent(at)
+            conduct = conduct.placed(order, at) if self.case.is_new else conduct
+            return Cleared(approved=approved, decision=self.decision, conduct=conduct)
+        refusals = self._refusals()
+        if STRATEGY_DISABLED in refusals and self._is_first_beyond():
+            # One more than the limit stays counted, so that no person's order undoes it.
+            conduct = conduct.counted(order)
+        latched = [text for code, text in refusals.items() if code in LATCHED]
+        return Cleared(
+            approved=None,
+            decision=self.decision,
+            conduct=conduct,
+            reduces=latched[0] if latched else None,
+        )
+
+    def _is_first_beyond(self) -> bool:
+        order, limit = self.case.order, self.case.limit(LimitName.MAX_STRATEGY_ORDERS)
+        if order.strategy_id is None or limit is None or not order.is_automated:
+            return False
+        return self.case.account.conduct.strategy_orders(order.strategy_id) <= limit
+
+    def _refusals(self) -> dict[str, str | None]:
+        checks = self.decision.checks
+        return {each.code: each.text for each in checks if each.code is not None}
 
 
 def replay(decision: RiskDecision) -> RiskDecision:

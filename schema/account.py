@@ -33,6 +33,27 @@ enum(
     PRICE_COLLAR="Largest distance of a price from the reference, as a fraction of it.",
     REFERENCE_MAX_AGE_MS="Longest time since the reference quote was received, in milliseconds.",
     MIN_BUYING_POWER="Buying power that must remain, in money of the account's currency.",
+    INSTRUMENT_PERMITTED="Whether an instrument may be traded: 1, or 0 where it is restricted.",
+    SHORT_SALE_PERMITTED="Whether more may be sold than is held: 1, or 0.",
+    SELF_MATCH_PERMITTED="Whether orders of one owner may trade with one another: 1, or 0.",
+    PRICE_COLLAR_TICKS="Largest distance of a price from the reference, in ticks.",
+    PRICE_COLLAR_OVER_TIME="As PRICE_COLLAR, from the reference 60 seconds ago.",
+    MAX_DUPLICATE_ORDERS="Largest number of orders alike in all terms within a second.",
+    MAX_STRATEGY_ORDERS="Largest number of orders of a strategy without a person's.",
+    MAX_MESSAGE_RATE="Largest number of messages to the broker in a second; a quarter of them is"
+    " kept for cancels.",
+    MIN_EXCESS_EQUITY="Equity that must remain beyond initial margin, in money.",
+    MIN_INTRADAY_EXCESS="Equity that must remain beyond maintenance margin, in money.",
+    MAX_OPEN_NOTIONAL="Largest value of all open orders, in money.",
+    MAX_GROSS_NOTIONAL="Largest value of all positions without netting, in money.",
+    MAX_LEVERAGE="Largest value of all positions, as a multiple of equity.",
+    MAX_CONCENTRATION="Largest value of one instrument's position, as a multiple of equity.",
+    MAX_DAILY_LOSS="Largest loss since the session began, in money; beyond it the account only"
+    " reduces.",
+    MAX_DRAWDOWN="Largest loss since the session's highest equity, in money; beyond it the account"
+    " only reduces.",
+    MAX_IN_DOUBT_ORDERS="Largest number of orders of which nobody knows whether the broker has"
+    " them.",
 )
 
 enum(
@@ -208,6 +229,10 @@ class Account:
     name: str = field("Its name, for people.")
     currency: str = field("Currency(15), in ISO 4217.")
     broker: str = field("The broker that serves it.")
+    owner: str | None = field(
+        "Its beneficial owner, among whose accounts orders are matched against one another; null"
+        " where it has no other."
+    )
     cash: Decimal = field("Money, moved by executions alone.")
     equity: Decimal | None = field("Cash and the value of the positions.", resolver=_equity)
     buying_power: Decimal | None = field(

@@ -61,6 +61,9 @@ class Instrument:
     expiry: Instant | None = field("When it stops trading; null where it never does.")
     initial_margin: Decimal | None = field("Money per contract that opening one takes.")
     maintenance_margin: Decimal | None = field("Money per contract that holding one takes.")
+    shortable: bool | None = field(
+        "False where it cannot be borrowed to be sold; null where nobody says so."
+    )
     quote: Annotated["Quote", strawberry.lazy("schema.quote")] | None = field(
         "The newest quote; null before the first.", resolver=_quote
     )

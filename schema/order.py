@@ -139,6 +139,9 @@ class Order:
         "ManualOrderIndicator(1028): whether a person placed it."
     )
     user_id: strawberry.ID | None = field("The user who entered it, where that was recorded.")
+    sells_short: bool | None = field(
+        "How risk has marked it: whether it sells more than is held. Null where it never did."
+    )
     ord_status: OrdStatus = field("OrdStatus(39).")
     is_open: bool = field("Whether it may still trade.")
     in_doubt: bool = field(

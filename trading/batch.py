@@ -18,6 +18,7 @@ from trading.ids import AccountID, InstrumentID, UserID, WireID
 from trading.instrument import Catalogue, UnknownSymbol
 from trading.ledger import Dispatch
 from trading.outcome import BrokerUnavailable, OutcomeUnknown, Overloaded
+from trading.permit import Permits
 from trading.ports import Clock, Doorbell, Quotes
 from trading.store import Store, StoreBusy, StoreOverloaded, StoreUnavailable
 
@@ -84,6 +85,7 @@ class CommandQueue:
         doorbell: Doorbell,
         clock: Clock,
         known: KnownOrders | None = None,
+        permits: Permits | None = None,
     ) -> None:
         """Take the broker sessions that this process owns, by the broker's name."""
         self._store = store
@@ -94,6 +96,7 @@ class CommandQueue:
         self._doorbell = doorbell
         self._clock = clock
         self._known = known or KnownOrders()
+        self._permits = permits or Permits(clock)
         self._queue: deque[_Pending] = deque()
         self._lanes: dict[AccountID, deque[_Pending]] = {}
         self._working_off: dict[AccountID, asyncio.Task[None]] = {}
@@ -231,6 +234,10 @@ class CommandQueue:
                     handled.append(self._clerk.handle(books, p.command, epoch, at, p.user_id))
                     if epoch is None:
                         elsewhere.add(p.broker)
+                if books.latched:
+                    # Rare, and then worth another statement: two people must release it.
+                    turn = await transaction.load(Wants(accounts=frozenset(), states=True))
+                    books.latch(turn.states, at)
                 await transaction.save(books)
         except StoreUnavailable:
             for pending, each in zip(batch, handled, strict=False):
@@ -241,12 +248,24 @@ class CommandQueue:
         for pending, each in zip(batch, handled, strict=True):
             self._sessions[pending.broker].dispatch(each.dispatches)
         self._doorbell.ring(accounts)
+        self._announce(books)
         self._known.remember(books.orders.values())
         for broker in elsewhere:
             self._doorbell.ring_session(broker)
         # Buying power rests on the marks of all that is held, so those must stay fresh as well.
         self._quotes.want({symbol for _, symbol in books.positions})
         return settled
+
+    def _announce(self, books: Books) -> None:
+        """Say what risk refused, a line for each, and which accounts it has restricted."""
+        for account_id, cl_ord_id, decision in books.new_decisions:
+            if (check := decision.refusal) is not None:
+                words = (account_id, cl_ord_id, check.name, check.text)
+                logger.warning("risk refused account=%s clOrdId=%s control=%s %s", *words)
+        if books.new_scope_states:
+            self._permits.hear(books.states)
+        if books.new_state_changes:
+            self._doorbell.ring_states(books.new_state_changes)
 
     def _epoch(self, pending: _Pending, books: Books) -> int | None:
         """Return our lease of the session, unless a later owner has fenced the account."""
@@ -286,6 +305,7 @@ def wants(commands: Sequence[OrderCommand], catalogue: Catalogue) -> Wants:
         order_ids=frozenset(t.order_id for _, t in targets if t.order_id),
         open_orders_of=frozenset(_mass_canceled(commands)),
         symbols=frozenset(_symbols(commands, catalogue)),
+        judges=any(isinstance(each, PlaceOrder | ReplaceOrder) for each in commands),
     )
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from trading.account import Account, Position, reservation
+from trading.account import Account, Position, TradingState, reservation
 from trading.command import Claim, Command, CommandState
+from trading.conduct import Conduct
 from trading.control import (
     NOTHING_SET,
     ApprovalRequest,
+    MassAction,
     ScopeState,
     TradingStateChange,
     TradingStates,
@@ -26,13 +28,14 @@ from trading.execution import (
     Origin,
     Report,
 )
-from trading.ids import AccountID, ClOrdID, ExecID, InstrumentID, OrderID, WireID
+from trading.ids import AccountID, ClOrdID, ExecID, InstrumentID, OrderID, UserID, WireID
 from trading.instrument import Catalogue, Instrument
 from trading.limits import Limits
-from trading.order import Order, OrdStatus
-from trading.quantity import ONE, ZERO, Money
+from trading.order import Order, OrdStatus, Resting
+from trading.quantity import ONE, ZERO, Money, Px
 from trading.quote import Quote
 from trading.reject import CxlRejReason, CxlRejResponseTo, RejectedBy
+from trading.scope import Scope, ScopeKind
 
 type ClaimKey = tuple[AccountID, ClOrdID]
 
@@ -42,7 +45,8 @@ class Wants:
     """What a transaction needs to see of its accounts, beside their own rows, positions and limits.
 
     An order is found by its id, by a wire id of any of its commands, by a ClOrdID of its chain, or
-    as one of the open orders of an account. `fills_of` asks for the fills of those orders.
+    as one of the open orders of an account. `fills_of` asks for the fills of those orders. What
+    `judges` new terms sees what else is open in the instruments of `symbols` and of those orders.
     """
 
     accounts: frozenset[AccountID]
@@ -52,6 +56,7 @@ class Wants:
     fills_of: frozenset[WireID] = frozenset()
     open_orders_of: frozenset[AccountID] = frozenset()
     symbols: frozenset[InstrumentID] = frozenset()
+    judges: bool = False
     broker_keys: frozenset[str] = frozenset()
     states: bool = False
     """Whether the trading states of all scopes are needed: then nobody else changes one."""
@@ -62,8 +67,10 @@ class Books:
     """What a transaction loaded, and what it changed.
 
     The first group is filled in by the store: `commands` are the open ones of the loaded orders,
-    and `seen_keys` those of `Wants.broker_keys` that were recorded before. The second group is
-    what the store saves, all of it or nothing.
+    and `seen_keys` those of `Wants.broker_keys` that were recorded before. `earlier` are references
+    as they were a minute ago. `owners` has every locked account that names its owner, and
+    `resting` the open orders of those too; `in_doubt` counts orders. The second group is what the
+    store saves, all of it or nothing.
     """
 
     catalogue: Catalogue
@@ -76,6 +83,12 @@ class Books:
     cancel_rejects: dict[tuple[AccountID, int], OrderCancelReject] = field(default_factory=dict)
     limits: dict[AccountID, Limits] = field(default_factory=dict)
     references: dict[InstrumentID, Quote] = field(default_factory=dict)
+    earlier: dict[InstrumentID, Px] = field(default_factory=dict)
+    owners: dict[AccountID, str] = field(default_factory=dict)
+    resting: dict[tuple[AccountID, InstrumentID], dict[OrderID, Resting]] = field(
+        default_factory=dict
+    )
+    in_doubt: dict[AccountID, int] = field(default_factory=dict)
     seen_keys: set[str] = field(default_factory=set)
     states: TradingStates = NOTHING_SET
 
@@ -92,6 +105,8 @@ class Books:
     new_state_changes: list[TradingStateChange] = field(default_factory=list)
     new_approval_requests: list[ApprovalRequest] = field(default_factory=list)
     new_scope_states: list[ScopeState] = field(default_factory=list)
+    latched: dict[AccountID, tuple[str, UserID]] = field(default_factory=dict)
+    """Accounts that were reduced: why, and by whose word. Their scopes are to follow: `latch`."""
     cursor: tuple[str, str] | None = None
     """The broker's name and the place in its stream up to which this transaction has read."""
 
@@ -129,6 +144,65 @@ class Books:
         """Change an account's row."""
         self.accounts[account.id] = account
         self.changed_accounts.add(account.id)
+
+    def put_conduct(self, account_id: AccountID, conduct: Conduct) -> None:
+        """Change what an account is remembered for."""
+        if (account := self.accounts[account_id]).conduct is not conduct:
+            self.put_account(replace(account, conduct=conduct))
+
+    def reduce(self, account_id: AccountID, reason: str, by: UserID, at: int) -> None:
+        """Have an account only reduce from now on, unless it may not even do that."""
+        account = self.accounts[account_id]
+        if account.trading_state.strictness >= TradingState.REDUCING.strictness:
+            return
+        self.put_account(replace(account, trading_state=TradingState.REDUCING))
+        self.new_state_changes.append(
+            TradingStateChange(
+                tenant_id=account.tenant_id,
+                account_id=account_id,
+                before=account.trading_state,
+                state=TradingState.REDUCING,
+                reason=reason,
+                changed_by=by,
+                approved_by=None,
+                changed_at=at,
+                scope_kind=ScopeKind.ACCOUNT,
+                scope_id=account_id,
+            )
+        )
+        self.latched[account_id] = reason, by
+
+    def put_scope_state(self, row: ScopeState) -> None:
+        """Set a scope's state, unless it is so already; the one before it ends."""
+        held = self.states.current.get(row.scope)
+        before = (held.state, held.action) if held else (TradingState.ACTIVE, MassAction.NONE)
+        if before == (row.state, row.action):
+            return
+        row = replace(row, epoch=self.states.epoch + 1)
+        if held is not None:
+            self.new_scope_states.append(replace(held, ended_epoch=row.epoch))
+        self.new_scope_states.append(row)
+        self.states = replace(self.states, current={**self.states.current, row.scope: row})
+
+    def latch(self, states: TradingStates, at: int) -> None:
+        """Set what was reduced for the scopes too, whose `states` nobody else changes meanwhile."""
+        self.states = states
+        for account_id, (reason, by) in self.latched.items():
+            scope = Scope(ScopeKind.ACCOUNT, account_id)
+            if states.state(scope).strictness >= TradingState.REDUCING.strictness:
+                continue
+            held = states.current.get(scope)
+            row = ScopeState(
+                epoch=0,
+                scope=scope,
+                state=TradingState.REDUCING,
+                action=held.action if held else MassAction.NONE,
+                reason=reason,
+                changed_by=by,
+                approved_by=None,
+                changed_at=at,
+            )
+            self.put_scope_state(row)
 
     def raise_breaks(self, kinds: Iterable[BreakKind], order: Order, detail: str, at: int) -> None:
         """Keep differences for a person to look at."""
@@ -231,6 +305,7 @@ class Books:
         if held != holds or fill is not None:
             self.positions[account.id, after.symbol] = position
             self.changed_positions.add((account.id, after.symbol))
+        self._rest(after)
         opened = int(after.is_open) - int(before is not None and before.is_open)
         self.put_account(
             replace(
@@ -240,6 +315,13 @@ class Books:
                 open_orders=account.open_orders + opened,
             )
         )
+
+    def _rest(self, order: Order) -> None:
+        here = self.resting.setdefault((order.account_id, order.symbol), {})
+        if order.is_open:
+            here[order.id] = Resting.of(order)
+        else:
+            here.pop(order.id, None)
 
 
 def _execute(

@@ -27,8 +27,11 @@ from trading.instrument import Instrument, UnknownSymbol
 from trading.ledger import Dispatch
 from trading.order import ApprovedReplace, Order, OrdStatus, Replacement
 from trading.outcome import ClOrdIdConflict, OrderMassCancelReport
-from trading.ports import Gate, IdSource
+from trading.ports import Cleared, Gate, IdSource
 from trading.reject import CxlRejReason, CxlRejResponseTo, OrdRejReason, RejectedBy
+
+RISK = UserID("risk")
+"""Who changes a trading state when a limit that latches is passed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +106,7 @@ class Clerk:
             return Handled(_reject(books, order, OrdRejReason.UNKNOWN_SYMBOL, str(instrument), at))
         order = replace(order, symbol=instrument.id)
         cleared = self._gate.clear(order, instrument, books, at)
-        books.new_decisions.append((order.account_id, command.cl_ord_id, cleared.decision))
+        _remember(books, command, cleared, at)
         if cleared.approved is None:
             return Handled(_refused(books, order, cleared.decision.refusal, at))
         books.record(cleared.approved.order, ExecType.PENDING_NEW, at)
@@ -167,7 +170,7 @@ class Clerk:
         if isinstance(instrument, UnknownSymbol):
             return _refuse(books, command, order, Refusal(CxlRejReason.OTHER, str(instrument)), at)
         cleared = self._gate.clear_replace(order, asked, instrument, books, at)
-        books.new_decisions.append((order.account_id, command.cl_ord_id, cleared.decision))
+        _remember(books, command, cleared, at)
         if cleared.approved is None:
             return _refuse(books, command, order, amendment.by_risk(cleared.decision.refusal), at)
         _claim(books, command, at, order_id=order.id)
@@ -207,6 +210,8 @@ class Clerk:
         order = books.orders[order.id]
         asked = self._amendment(order, command, CommandKind.CANCEL, at)
         books.put_command(asked)
+        conduct = books.accounts[order.account_id].conduct
+        books.put_conduct(order.account_id, conduct.sent(at))
         books.record(replace(order, pending_cancel=True), ExecType.PENDING_CANCEL, at, ids=ids)
         dispatches = _send(books, asked, None, epoch, at)
         return Handled(books.orders[order.id], asked.wire_id, dispatches)
@@ -257,6 +262,17 @@ class Clerk:
             created_at=at,
             terms=terms,
         )
+
+
+def _remember[T](
+    books: Books, command: PlaceOrder | ReplaceOrder, cleared: Cleared[T], at: int
+) -> None:
+    """Keep a decision, and what else risk has found of the account."""
+    books.new_decisions.append((command.account_id, command.cl_ord_id, cleared.decision))
+    if cleared.conduct is not None:
+        books.put_conduct(command.account_id, cleared.conduct)
+    if cleared.reduces is not None:
+        books.reduce(command.account_id, cleared.reduces, RISK, at)
 
 
 def _send(

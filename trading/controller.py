@@ -71,7 +71,7 @@ class ControlDesk:
             if looser:
                 books.new_approval_requests.append(request)
             if not _loosens(books, request):
-                _put(books, wanted)
+                books.put_scope_state(wanted)
             await transaction.save(books)
         changes = await self._close(books, accounts)
         if looser:
@@ -111,7 +111,7 @@ class ControlDesk:
                 approved_by=None,
                 changed_at=at,
             )
-            _put(books, row)
+            books.put_scope_state(row)
             await transaction.save(books)
         await self._close(books, await self._store.scopes.accounts_in(scope))
         return True
@@ -136,7 +136,7 @@ class ControlDesk:
             _refuse_overtaken(books, request, accounts)
             approved = replace(request, approved_by=principal.user_id)
             for each in (scope, *_stricter_accounts(books, request, accounts)):
-                _put(books, replace(_row(books, approved, at), scope=each))
+                books.put_scope_state(replace(_row(books, approved, at), scope=each))
             books.new_approval_requests.append(approved)
             await transaction.save(books)
         return TradingStateSet(tuple(await self._close(books, accounts)))
@@ -266,16 +266,3 @@ def _refuse_overtaken(
 
 def _not_awaited(request_id: str) -> NotFound:
     return NotFound(f"no request {request_id} awaits approval: ask anew")
-
-
-def _put(books: Books, row: ScopeState) -> None:
-    """Set a scope's state, unless it is so already; the one before it ends."""
-    held = books.states.current.get(row.scope)
-    before = (held.state, held.action) if held else (TradingState.ACTIVE, MassAction.NONE)
-    if before == (row.state, row.action):
-        return
-    row = replace(row, epoch=books.states.epoch + 1)
-    if held is not None:
-        books.new_scope_states.append(replace(held, ended_epoch=row.epoch))
-    books.new_scope_states.append(row)
-    books.states = replace(books.states, current={**books.states.current, row.scope: row})

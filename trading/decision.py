@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum, unique
 
+from trading.quantity import plain
 from trading.reject import OrdRejReason
 
 
@@ -19,6 +21,7 @@ class Verdict(StrEnum):
 
 
 type Inputs = Mapping[str, str | None]
+type PlainCheck = dict[str, str | dict[str, str | None] | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,12 +48,41 @@ class Check:
             return None
         return self.limit - self.used
 
+    def plain(self) -> PlainCheck:
+        """Return it as it is stored: of texts alone."""
+        return {
+            "name": self.name,
+            "verdict": self.verdict,
+            "inputs": dict(self.inputs),
+            "code": self.code,
+            "text": self.text,
+            "reason": self.reason,
+            "limit": None if self.limit is None else plain(self.limit),
+            "used": None if self.used is None else plain(self.used),
+        }
+
+
+class Judged(Sequence[Check]):
+    """Checks whose verdicts stand, and which are written out when somebody reads them.
+
+    An order waits for the verdicts alone: writing takes longer than judging.
+    """
+
+    @property
+    @abstractmethod
+    def refusal(self) -> Check | None:
+        """The first check that refused."""
+
+    @abstractmethod
+    def plain(self) -> list[PlainCheck]:
+        """Return all checks as they are stored."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RiskDecision:
     """The verdict on one command, under one version of the limits."""
 
-    checks: tuple[Check, ...]
+    checks: Sequence[Check]
     limits_version: int
     decided_at: int
 
@@ -62,4 +94,6 @@ class RiskDecision:
     @property
     def refusal(self) -> Check | None:
         """The first check that refused, which gives the order its reason."""
+        if isinstance(self.checks, Judged):
+            return self.checks.refusal
         return next((c for c in self.checks if c.verdict is Verdict.REFUSE), None)

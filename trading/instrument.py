@@ -23,13 +23,17 @@ class SecurityType(StrEnum):
     CRYPTO_SPOT = "CRYPTO_SPOT"
 
 
+_BORROWED = frozenset({SecurityType.COMMON_STOCK, SecurityType.CRYPTO_SPOT})
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Instrument:
     """One tradable contract.
 
     `tick` and `lot` are the steps of price and quantity; `multiplier` is the value of one point of
     price per unit of quantity, in `currency` (ISO 4217). Margins are money per contract, the
-    multiplier already inside them. `expiry` is in UTC nanoseconds.
+    multiplier already inside them. `expiry` is in UTC nanoseconds. `shortable` is False where it
+    cannot be borrowed, which a short sale would need; None is that nobody has said so.
     """
 
     symbol: str
@@ -44,6 +48,7 @@ class Instrument:
     expiry: int | None = None
     initial_margin: Money | None = None
     maintenance_margin: Money | None = None
+    shortable: bool | None = None
 
     @property
     def id(self) -> InstrumentID:
@@ -54,6 +59,11 @@ class Instrument:
     def is_margined(self) -> bool:
         """Whether a position is margined and settled by its gains, rather than paid in full."""
         return self.security_type is SecurityType.FUTURE
+
+    @property
+    def must_be_borrowed(self) -> bool:
+        """Whether one who sells more than is held must borrow it: stocks and coins."""
+        return self.security_type in _BORROWED
 
 
 class UnknownSymbol(LookupError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum, unique
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from trading.quantity import ZERO, Money, Px, Qty, average
 from trading.reject import OrdRejReason, RejectedBy
@@ -107,7 +107,8 @@ class Order:
 
     `status` rests on the broker's evidence and our own refusals alone; `ord_status` is what FIX
     would show, pending commands included. `reserve_px` is the price at which risk reserves each
-    unit still open. Instants are UTC nanoseconds.
+    unit still open; `sells_short` is how risk has marked a sale, None where it never did. Instants
+    are UTC nanoseconds.
     """
 
     id: OrderID
@@ -142,6 +143,7 @@ class Order:
     text: str | None = None
     user_id: UserID | None = None
     """Who has entered it; None where that was not recorded."""
+    sells_short: bool | None = None
 
     @property
     def ord_status(self) -> OrdStatus:
@@ -151,6 +153,11 @@ class Order:
         if self.replacement is not None:
             return OrdStatus.PENDING_REPLACE
         return self.status
+
+    @property
+    def is_automated(self) -> bool:
+        """Whether a strategy placed it by itself: ManualOrderIndicator(1028) does not deny it."""
+        return self.strategy_id is not None and not self.manual_order_indicator
 
     @property
     def is_open(self) -> bool:
@@ -166,6 +173,34 @@ class Order:
     def avg_px(self) -> Px | None:
         """AvgPx(6) of the fills so far, to ten decimals; None before the first."""
         return average(self.cum_value, self.cum_qty)
+
+
+class Resting(NamedTuple):
+    """As much of an open order as others of its owner are judged against.
+
+    `px` is the price at which it is the likeliest to trade, of its own and that of a pending
+    replace; None where it trades at any, as a market order does and a stop that is reached.
+    """
+
+    order_id: OrderID
+    side: Side
+    px: Px | None
+    in_doubt: bool
+
+    @classmethod
+    def at(
+        cls, order_id: OrderID, side: Side, prices: tuple[Px | None, Px | None], *, in_doubt: bool
+    ) -> Resting:
+        """Choose among an order's price and that of its pending replace, None where it has none."""
+        asked = [each for each in prices if each is not None]
+        best = min if side is Side.SELL else max
+        return cls(order_id, side, best(asked) if asked else None, in_doubt)
+
+    @classmethod
+    def of(cls, order: Order) -> Resting:
+        """Take it from an order."""
+        wanted = order.replacement.price if order.replacement else None
+        return cls.at(order.id, order.side, (order.price, wanted), in_doubt=order.in_doubt)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

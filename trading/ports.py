@@ -10,6 +10,7 @@ from typing import Protocol
 from trading.account import Account, Position
 from trading.books import Books
 from trading.command import Command
+from trading.conduct import Conduct
 from trading.control import TradingStateChange
 from trading.decision import RiskDecision
 from trading.execution import BrokerEvent, Report
@@ -74,10 +75,16 @@ class Environment(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cleared[T]:
-    """Risk's answer: what is approved, or None, and the decision either way."""
+    """Risk's answer: what is approved, or None, and the decision either way.
+
+    `conduct` is what the account is to be remembered for from here on, and `reduces` why it may
+    only reduce from now on, if a limit that latches was passed.
+    """
 
     approved: T | None
     decision: RiskDecision
+    conduct: Conduct | None = None
+    reduces: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from trading.ids import InstrumentID
 from trading.quantity import Px, Qty
@@ -35,3 +37,33 @@ class Quote:
         if self.bid is not None:
             return self.bid
         return self.ask if self.ask is not None else self.last
+
+
+LOOKBACK_NS = 60_000_000_000
+"""How far back the earlier reference lies, against which a price is judged too: a minute."""
+
+_KEPT_MAX = 128
+
+
+class Earlier(NamedTuple):
+    """A reference of some time ago: its price, and when it was received in UTC nanoseconds."""
+
+    px: Px
+    received_at: int
+
+
+class Lookback:
+    """Remembers references of the last minute, so that each can be compared with an earlier one."""
+
+    def __init__(self) -> None:
+        """Begin without a past."""
+        self._past: dict[InstrumentID, deque[Earlier]] = {}
+
+    def take(self, quote: Quote) -> Earlier | None:
+        """Take a quote in; return the reference a minute before it, or the first there is."""
+        past = self._past.setdefault(quote.symbol, deque(maxlen=_KEPT_MAX))
+        if quote.mid is not None:
+            past.append(Earlier(quote.mid, quote.received_at))
+        while len(past) > 1 and past[1].received_at <= quote.received_at - LOOKBACK_NS:
+            past.popleft()
+        return past[0] if past else None

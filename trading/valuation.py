@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import NamedTuple
 
 from trading.account import Account, Position
 from trading.ids import InstrumentID
-from trading.instrument import Catalogue, Instrument
+from trading.instrument import Catalogue, Instrument, SecurityType
 from trading.quantity import ZERO, Money, Px, share
 
 # A short position in what is paid in full ties up its value, which its sale has brought in as cash,
@@ -17,6 +18,15 @@ SHORT_REQUIREMENT = Decimal("1.5")
 SHORT_MARGIN = Decimal("0.5")
 # The maintenance margin of a short position in FINRA rule 4210(c)(3), at prices of 5 USD and more.
 SHORT_MAINTENANCE = Decimal("0.3")
+
+# What is not margined by contract requires a part of its value: initially on either side, and then
+# for as long as it is held, long and short. Stocks as in Regulation T and FINRA rule 4210(c),
+# currencies as in NFA rule 2-36 for all but the largest, and coins in full.
+_RATES = {
+    SecurityType.COMMON_STOCK: (Decimal("0.5"), Decimal("0.25"), SHORT_MAINTENANCE),
+    SecurityType.FX_SPOT: (Decimal("0.05"), Decimal("0.05"), Decimal("0.05")),
+    SecurityType.CRYPTO_SPOT: (Decimal(1), Decimal(1), Decimal(1)),
+}
 
 type Mark = Callable[[InstrumentID], Px | None]
 
@@ -29,6 +39,57 @@ class Valuation:
     buying_power: Money | None
     initial_margin: Money | None
     maintenance_margin: Money | None
+
+
+class Burden(NamedTuple):
+    """What one position, or all of an account, gains, is worth and requires; None if not known.
+
+    Money. Requirements and `gross`, the value at the mark, are those of the worse side that the
+    open orders can make of it.
+    """
+
+    gain: Money | None = ZERO
+    worth: Money | None = ZERO
+    tied_up: Money | None = ZERO
+    initial: Money | None = ZERO
+    maintenance: Money | None = ZERO
+    gross: Money | None = ZERO
+    open_notional: Money | None = ZERO
+
+
+NOTHING = Burden()
+UNKNOWN = Burden(None, None, None, None, None, None, None)
+
+
+def burden(position: Position, instrument: Instrument | None, mark: Px | None) -> Burden:
+    """Return what a position and its open orders come to."""
+    net, buys, sells = position.net_qty, position.open_buy_qty, position.open_sell_qty
+    if not (net or buys or sells):
+        return NOTHING
+    if instrument is None:
+        return UNKNOWN
+    opened = position.open_buy_notional + position.open_sell_notional
+    worst = max(net + buys, sells - net, ZERO)
+    gross = _times(worst, None if mark is None else abs(mark) * instrument.multiplier)
+    if instrument.is_margined:
+        gain = _gain_at(position, instrument, mark)
+        initial = _times(worst, instrument.initial_margin)
+        maintenance = _times(worst, instrument.maintenance_margin)
+        return Burden(gain, gain, initial, initial, maintenance, gross, opened)
+    worth = _times(net * instrument.multiplier, mark)
+    tied_up = requirement(position, instrument, mark)
+    rate, long_rate, short_rate = _RATES[instrument.security_type]
+    if gross is None or mark is None:
+        return Burden(ZERO, worth, tied_up, None, None, None, opened)
+    kept = max((net + buys) * long_rate, (sells - net) * short_rate, ZERO)
+    maintenance = kept * abs(mark) * instrument.multiplier
+    return Burden(ZERO, worth, tied_up, gross * rate, maintenance, gross, opened)
+
+
+def total(burdens: Iterable[Burden]) -> Burden:
+    """Add burdens up; what is not known of one is not known of all."""
+    columns = list(zip(*burdens, strict=True))
+    return Burden(*(None if None in each else sum(each, ZERO) for each in columns))
 
 
 def value(
@@ -75,7 +136,12 @@ def gains(positions: Iterable[Position], catalogue: Catalogue, mark: Mark) -> Mo
 def _gain(position: Position, instrument: Instrument, mark: Mark) -> Money | None:
     if not instrument.is_margined or position.net_qty == ZERO:
         return ZERO
-    px = mark(position.symbol)
+    return _gain_at(position, instrument, mark(position.symbol))
+
+
+def _gain_at(position: Position, instrument: Instrument, px: Px | None) -> Money | None:
+    if position.net_qty == ZERO:
+        return ZERO
     return None if px is None else position.unrealized_pnl(px, instrument.multiplier)
 
 

@@ -136,6 +136,7 @@ _READ: Mapping[str, Callable[[Any], object]] = {
     **dict.fromkeys(("order_qty", "cum_qty", "last_qty", "net_qty", "lot", "multiplier"), _decimal),
     **dict.fromkeys(("price", "stop_px", "last_px", "avg_px", "tick"), _decimal),
     **dict.fromkeys(("bid", "ask", "last", "initial_margin", "maintenance_margin"), _decimal),
+    "shortable": _flag,
     **dict.fromkeys(("bid_size", "ask_size", "last_size"), _size),
     **dict.fromkeys(("number", "transact_time", "expire_time", "expiry", "time"), _number),
     "received_at": _number,

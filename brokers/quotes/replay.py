@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 
+from brokers.calendars import provide
 from brokers.documents import DocumentError, Record, read_records
 from brokers.instants import SECOND_NS, parse_instant
 from brokers.instruments import instrument_of
-from trading.calendar import calendar
 from trading.instrument import UNLISTED, Instrument, SecurityType
 from trading.ports import Clock, MarketClock
 from trading.quantity import Px, Qty, parse
@@ -201,7 +201,7 @@ def _size(name: str, text: str) -> Qty | None:
 def _instruments(path: Path, symbols: Mapping[str, int], start: int) -> Mapping[str, Instrument]:
     """Define every symbol of a file: by the file beside it, else by the built-in catalogue."""
     beside = path.with_name(f"{path.stem}.instruments.json")
-    given = _sidecar(beside)
+    given = _sidecar(beside, start)
     listed = {}
     for symbol, line in symbols.items():
         bare = symbol.partition("@")[0]
@@ -215,17 +215,17 @@ def _instruments(path: Path, symbols: Mapping[str, int], start: int) -> Mapping[
     return listed
 
 
-def _sidecar(path: Path) -> Mapping[str, Instrument]:
+def _sidecar(path: Path, at: int) -> Mapping[str, Instrument]:
     if not path.exists():
         return {}
     try:
-        instruments = [_instrument(record) for record in read_records(path, "instruments")]
+        instruments = [_instrument(record, at) for record in read_records(path, "instruments")]
     except DocumentError as error:
         raise ReplayError(str(error)) from None
     return {name: each for each in instruments for name in (each.symbol, each.id)}
 
 
-def _instrument(record: Record) -> Instrument:
+def _instrument(record: Record, at: int) -> Instrument:
     symbol = record.text("symbol")
     instrument = Instrument(
         symbol=symbol,
@@ -243,7 +243,7 @@ def _instrument(record: Record) -> Instrument:
     )
     record.end()
     try:
-        calendar(instrument.calendar)
+        provide([instrument.calendar], at)
     except LookupError as error:
         raise record.error(str(error)) from None
     if instrument.is_margined and None in {

@@ -3,6 +3,7 @@
 import sqlalchemy as sa
 
 from persistence.columns import COUNT, ID, INSTANT, TEXT, Exact, OneOf, ScopedStates
+from persistence.conduct import ConductText
 from persistence.tables.base import (
     ROOM_TO_CHANGE,
     column,
@@ -46,6 +47,10 @@ accounts = sa.Table(
     column("open_orders", COUNT),
     column("scoped_states", ScopedStates(), server_default=""),
     column("scope_epoch", COUNT, server_default="0"),
+    optional("owner", ID),
+    # Rows of a release that did not know of it begin without a past.
+    column("conduct", ConductText(), server_default=""),
+    sa.Index("ix_accounts_owner", "owner"),
     sa.Index("ix_accounts_tenant", "tenant_id", "id"),
     sa.Index("ix_accounts_broker", "broker", "id"),
     sa.CheckConstraint("last_seq >= 0", name="last_seq"),

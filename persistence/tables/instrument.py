@@ -21,6 +21,7 @@ instruments = sa.Table(
     optional("expiry", INSTANT),
     optional("initial_margin", Exact()),
     optional("maintenance_margin", Exact()),
+    optional("shortable", FLAG),
 )
 
 reference_prices = sa.Table(
@@ -37,6 +38,8 @@ reference_prices = sa.Table(
     column("received_at", INSTANT),
     column("source", TEXT),
     column("delayed", FLAG),
+    optional("earlier_px", Exact()),
+    optional("earlier_at", INSTANT),
     postgresql_with=ROOM_TO_CHANGE,
 )
 

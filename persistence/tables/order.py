@@ -45,6 +45,7 @@ orders = sa.Table(
     optional("ord_rej_reason", OneOf(OrdRejReason)),
     optional("text", TEXT),
     optional("user_id", ID),
+    optional("sells_short", FLAG),
 )
 
 OPEN_ORDER = sa.not_(among(orders.c.status, TERMINAL))

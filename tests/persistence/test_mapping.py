@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 
 from persistence import mapping, tables
 from persistence.columns import Checks, Exact, OneOf, ScopedStates
+from persistence.conduct import ConductText
 from persistence.rows import Rows
 from trading.account import TradingState
+from trading.conduct import Alike, Conduct
 from trading.decision import Check, Verdict
 from trading.reject import OrdRejReason
 
@@ -35,13 +37,27 @@ CHECKS = st.builds(
 
 SCOPED = st.tuples(TEXTS, TEXTS, st.sampled_from(TradingState))
 
+CONDUCTS = st.builds(
+    Conduct,
+    second=INT64,
+    messages=INT64,
+    messages_before=INT64,
+    alike=st.lists(st.builds(Alike, TEXTS, INT64, INT64), max_size=2).map(tuple),
+    strategies=st.dictionaries(TEXTS, INT64, max_size=2),
+    session_ends=INT64,
+    session_equity=st.none() | DECIMALS,
+    peak_equity=st.none() | DECIMALS,
+)
 
-def values_of(column: sa.Column[Any]) -> st.SearchStrategy[Any]:
+
+def values_of(column: sa.Column[Any]) -> st.SearchStrategy[Any]:  # noqa: PLR0911
     match column.type:
         case Exact():
             return DECIMALS
         case OneOf(members=members):
             return st.sampled_from([*members.__members__.values()])
+        case ConductText():
+            return CONDUCTS
         case Checks() | ScopedStates() as several:
             each = CHECKS if isinstance(several, Checks) else SCOPED
             return st.lists(each, max_size=2).map(tuple)

@@ -10,16 +10,22 @@ from tests.trading.builders import (
     NOW,
     STOCK,
     D,
+    limits,
     order,
+    place,
 )
-from tests.trading.fakes import CAPABILITIES, ManualClock
-from trading.account import Position
+from tests.trading.fakes import CAPABILITIES, ManualClock, Sequential
+from tests.trading.office import Office
+from trading.account import Account, Position
 from trading.books import Books
-from trading.command import Command, CommandKind, CommandState
+from trading.clerk import Clerk, Handled
+from trading.command import Command, CommandKind, CommandState, OrderCommand
+from trading.conduct import Conduct
 from trading.decision import RiskDecision
 from trading.execution import ExecType
 from trading.ids import ClOrdID, WireID
 from trading.instrument import Instrument
+from trading.ledger import Dispatch
 from trading.order import (
     ApprovedOrder,
     Order,
@@ -27,6 +33,7 @@ from trading.order import (
     Replacement,
 )
 from trading.ports import Cleared
+from trading.recorder import News, Recorder
 
 GATE = RiskGate({"fake": CAPABILITIES}, ManualClock())
 
@@ -74,3 +81,32 @@ def recorded(of: Books, *orders: Order) -> Books:
     for each in orders:
         of.record(each, ExecType.NEW, NOW)
     return of
+
+
+class Desk(Office):
+    """The clerk and the recorder behind the real gate; time moves when a test says so."""
+
+    def __init__(self, of: Books | None = None, **values: Any) -> None:
+        super().__init__(of)
+        for each in self.books.accounts:
+            self.books.limits[each] = limits(each, values)
+        self.clerk, self.recorder = Clerk(GATE, Sequential()), Recorder(GATE, resends=True)
+
+    def handle(self, command: OrderCommand, epoch: int | None = 1) -> Handled:
+        return self.clerk.handle(self.books, command, epoch, self.at)
+
+    def take(self, *news: News) -> list[Dispatch]:
+        return [d for each in news for d in self.recorder.take(self.books, each, 1, self.at)]
+
+    def codes(self, cl_ord_id: str, **terms: Any) -> set[str]:
+        """Place an order, and say by which codes it was refused."""
+        self.handle(place(cl_ord_id, **terms))
+        return codes(self.books.new_decisions[-1][2])
+
+    @property
+    def account(self) -> Account:
+        return self.books.accounts[ACCOUNT]
+
+    @property
+    def conduct(self) -> Conduct:
+        return self.account.conduct

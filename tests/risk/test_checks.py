@@ -1,22 +1,21 @@
 """Each control passes at its limit, refuses one unit beyond, and refuses what it does not know."""
 
 from decimal import Decimal
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
-from risk import checks
-from risk.control import CONTROLS, Control, Value
+from risk import checks, conduct, exposure, market
+from risk.control import CONTROLS, LIMIT, Control
+from tests.risk.limit_cases import CASES, OPTIONAL, UNKNOWN, Case
 from trading.account import TradingState
 from trading.decision import Verdict
 from trading.order import Side
 
 D = Decimal
 
-type Case = tuple[Control, dict[str, Value], str, Value, Value]
-
 # A control, inputs that it passes, one of them at the limit, and that one a unit beyond.
-LIMITS: dict[str, Case] = {
+BASIC: dict[str, Case] = {
     "expiry": (checks.instrument_expiry, {"market_time": 9, "expiry": 10}, "market_time", 9, 10),
     "expire time": (
         checks.expire_time,
@@ -138,8 +137,15 @@ LIMITS: dict[str, Case] = {
     ),
 }
 
+LIMITS = BASIC | CASES
 
-@pytest.mark.parametrize("name", LIMITS)
+
+def named(name: str) -> str:
+    """Have `-k` find the tests of a control by its name."""
+    return f"{LIMITS[name][0].name}-{name}"
+
+
+@pytest.mark.parametrize("name", LIMITS, ids=named)
 def test_a_control_passes_at_the_limit_and_refuses_beyond(name: str) -> None:
     control, inputs, field, at, beyond = LIMITS[name]
 
@@ -147,35 +153,142 @@ def test_a_control_passes_at_the_limit_and_refuses_beyond(name: str) -> None:
     assert control.check(**inputs | {field: at}).verdict is Verdict.PASS
     refusal = control.check(**inputs | {field: beyond})
     assert refusal.verdict is Verdict.REFUSE
-    assert refusal.code
+    assert refusal.code in control.codes
     assert refusal.reason is control.reason
     assert refusal.text is not None
     assert refusal.text.startswith(f"{refusal.code}: ")
 
 
-@pytest.mark.parametrize("name", [each for each, case in LIMITS.items() if "limit" in case[1]])
+@pytest.mark.parametrize(
+    "name", [each for each, case in LIMITS.items() if "limit" in case[1]], ids=named
+)
 def test_a_limit_that_is_not_set_refuses(name: str) -> None:
     control, inputs, *_ = LIMITS[name]
 
     assert control.check(**inputs | {"limit": None}).code == checks.LIMIT_NOT_SET
 
 
+NEEDED = [
+    ("age", "reference_px"),
+    ("age", "age_ms"),
+    ("notional", "reserve_px"),
+    ("collar above", "reference_px"),
+    ("buying power", "funds"),
+    ("buying power", "tied_up_before"),
+    ("buying power", "tied_up_after"),
+]
+
+
 @pytest.mark.parametrize(
     ("name", "field"),
-    [
-        ("age", "reference_px"),
-        ("age", "age_ms"),
-        ("notional", "reserve_px"),
-        ("collar above", "reference_px"),
-        ("buying power", "funds"),
-        ("buying power", "tied_up_before"),
-        ("buying power", "tied_up_after"),
-    ],
+    [pytest.param(*each, id=f"{named(each[0])}-{each[1]}") for each in [*NEEDED, *UNKNOWN]],
 )
 def test_what_is_not_known_refuses(name: str, field: str) -> None:
     control, inputs, *_ = LIMITS[name]
 
-    assert control.check(**inputs | {field: None}).code == checks.REFERENCE_MISSING
+    expected = UNNAMED.get(control.name, checks.REFERENCE_MISSING)
+    assert control.check(**inputs | {field: None}).code == expected
+
+
+UNNAMED = {"SESSION_PHASE": "CALENDAR_MISSING", "SELF_MATCH": "SELF_MATCH"}
+"""What controls say that miss something else than a reference."""
+
+
+@pytest.mark.parametrize("control", CONTROLS.values(), ids=CONTROLS)
+def test_every_control_is_seen_at_its_limit_and_without_what_it_needs(control: Control) -> None:
+    mine = {name for name, case in LIMITS.items() if case[0] is control}
+    assert mine, "at the limit, and a unit beyond"
+    missing = {field for name, field in [*NEEDED, *UNKNOWN] if name in mine}
+    nullable = {name for name, kind in control.types.items() if type(None) in get_args(kind)}
+    assert nullable - missing <= {LIMIT, *OPTIONAL}
+    if control.reads is not None:
+        assert any(LIMIT in LIMITS[name][1] for name in mine)
+
+
+@pytest.mark.parametrize("name", [each for each, case in LIMITS.items() if "reduces" in case[1]])
+def test_what_reduces_passes_where_something_is_not_known_or_too_much(name: str) -> None:
+    control, inputs, field, _, beyond = LIMITS[name]
+    if control not in (exposure.initial_margin, exposure.intraday_margin):
+        assert control.check(**inputs | {field: beyond, "reduces": True}).code is None
+    assert control.check(**inputs | {field: None, "reduces": True}).code is None
+    unset = control.check(**inputs | {"limit": None, "reduces": True})
+    assert unset.code == checks.LIMIT_NOT_SET
+
+
+def test_what_is_margined_may_trade_below_zero() -> None:
+    terms: dict[str, Any] = {"order_qty": D(1), "price": D(-37), "stop_px": D(0)}
+
+    assert market.order_terms.check(**terms, is_margined=True).code is None
+    assert market.order_terms.check(**terms, is_margined=False).code == "INVALID_PRICE"
+
+
+@pytest.mark.parametrize(
+    ("price", "opposite_px", "unpriced"),
+    [(None, D(10), False), (D(1), None, True), (None, None, True)],
+)
+def test_what_has_no_price_could_trade_with_anything(
+    price: Decimal | None, opposite_px: Decimal | None, *, unpriced: bool
+) -> None:
+    inputs: dict[str, Any] = {"price": price, "opposite_px": opposite_px}
+    for side in Side:
+        refusal = conduct.self_match.check(
+            side=side, opposite_unpriced=unpriced, opposite_order_id="o", limit=D(0), **inputs
+        )
+        assert refusal.code == "SELF_MATCH"
+        alone = conduct.self_match.check(
+            side=side, opposite_unpriced=False, opposite_order_id=None, limit=D(0), **inputs
+        )
+        assert alone.code is None
+
+
+def test_a_sell_matches_its_owners_buy_at_its_price_and_below() -> None:
+    codes = [
+        conduct.self_match.check(
+            side=Side.SELL,
+            price=D(px),
+            opposite_px=D(10),
+            opposite_unpriced=False,
+            opposite_order_id="o",
+            limit=D(0),
+        ).code
+        for px in (9, 10, 11)
+    ]
+    assert codes == ["SELF_MATCH", "SELF_MATCH", None]
+
+
+def test_who_may_trade_with_himself_does() -> None:
+    permitted = conduct.self_match.check(
+        side=Side.BUY,
+        price=None,
+        opposite_px=None,
+        opposite_unpriced=True,
+        opposite_order_id="o",
+        limit=D(1),
+    )
+    assert permitted.code is None
+
+
+def test_an_oversell_is_a_matter_of_what_must_be_borrowed_alone() -> None:
+    inputs: dict[str, Any] = {"net_qty": D(0), "open_qty": D(0), "leaves_qty": D(1)}
+    judge = conduct.oversell.check
+
+    refused = judge(side=Side.SELL, must_borrow=True, limit=D(0), **inputs)
+    assert refused.code == "OVERSELL"
+    assert judge(side=Side.SELL, must_borrow=True, limit=D(1), **inputs).code is None
+    assert judge(side=Side.SELL, must_borrow=False, limit=D(0), **inputs).code is None
+    assert judge(side=Side.BUY, must_borrow=True, limit=D(0), **inputs).code is None
+
+
+def test_what_may_be_borrowed_may_be_sold_short() -> None:
+    assert conduct.short_sale.check(sells_short=True, shortable=True).code is None
+
+
+def test_a_delayed_reference_is_none() -> None:
+    delayed = market.reference_quality.check(bid=D(1), ask=D(2), delayed=True)
+
+    assert delayed.code == "REFERENCE_DELAYED"
+    one_sided = market.reference_quality.check(bid=D(1), ask=None, delayed=False)
+    assert one_sided.code is None
 
 
 @pytest.mark.parametrize("name", ["qty", "notional", "age", "open orders", "buying power"])

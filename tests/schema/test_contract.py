@@ -100,7 +100,7 @@ WITHHELD: dict[type, set[str]] = {
     order.Replacement: {"reserve_px"},
     execution.ExecutionReport: {"tenant_id"},
     execution.OrderCancelReject: {"tenant_id"},
-    account.Account: {"tenant_id", "fence", "scoped_states", "scope_epoch"},
+    account.Account: {"tenant_id", "fence", "scoped_states", "scope_epoch", "conduct"},
     account.Position: {"cost", "open_buy_notional", "open_sell_notional"},
     account.Limits: {"account_id"},
     account.Break: {"account_id"},

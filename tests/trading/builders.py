@@ -83,6 +83,23 @@ def limits(name: str = "a", values: Mapping[str, Any] | None = None) -> Limits:
         LimitName.PRICE_COLLAR: D("0.1"),
         LimitName.REFERENCE_MAX_AGE_MS: D(5000),
         LimitName.MIN_BUYING_POWER: D(0),
+        LimitName.INSTRUMENT_PERMITTED: D(1),
+        LimitName.SHORT_SALE_PERMITTED: D(1),
+        LimitName.SELF_MATCH_PERMITTED: D(0),
+        LimitName.PRICE_COLLAR_TICKS: D(1_000_000),
+        LimitName.PRICE_COLLAR_OVER_TIME: D(10),
+        LimitName.MAX_DUPLICATE_ORDERS: D(1000),
+        LimitName.MAX_STRATEGY_ORDERS: D(1000),
+        LimitName.MAX_MESSAGE_RATE: D(10_000),
+        LimitName.MIN_EXCESS_EQUITY: D(-10_000_000),
+        LimitName.MIN_INTRADAY_EXCESS: D(-10_000_000),
+        LimitName.MAX_OPEN_NOTIONAL: D(100_000_000),
+        LimitName.MAX_GROSS_NOTIONAL: D(100_000_000),
+        LimitName.MAX_LEVERAGE: D(1000),
+        LimitName.MAX_CONCENTRATION: D(1000),
+        LimitName.MAX_DAILY_LOSS: D(1_000_000),
+        LimitName.MAX_DRAWDOWN: D(1_000_000),
+        LimitName.MAX_IN_DOUBT_ORDERS: D(10),
     }
     chosen = wide | {LimitName(key): value for key, value in (values or {}).items()}
     scoped = {(ANY_SYMBOL, key): D(value) for key, value in chosen.items() if value is not None}
@@ -110,6 +127,7 @@ def books(*accounts: Account) -> Books:
         accounts={each.id: each for each in mine},
         limits={each.id: limits(each.id) for each in mine},
         references={AAPL: quote(), ES: quote(ES, 5000)},
+        earlier={AAPL: D(100), ES: D(5000)},
     )
 
 

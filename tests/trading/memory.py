@@ -24,7 +24,7 @@ from trading.execution import Break, ExecutionReport, Fill, OrderCancelReject, R
 from trading.ids import AccountID, ClOrdID, InstrumentID, OrderID, TenantID, UserID, WireID
 from trading.instrument import Catalogue
 from trading.limits import Limits
-from trading.order import Order
+from trading.order import Order, Resting
 from trading.quote import Quote
 from trading.scope import Scope, ScopeKind
 from trading.store import OrderFilter, Page, StoreBusy, StoreOverloaded, StoreUnavailable
@@ -150,6 +150,11 @@ class MemoryTransaction:
         books.positions = {k: v for k, v in state.positions.items() if k[0] in self._locked}
         books.limits = {k: v for k, v in state.limits.items() if k in self._locked}
         books.references = dict(state.references)
+        books.earlier = {k: v.mid for k, v in state.references.items() if v.mid is not None}
+        books.owners = {k: v.owner for k, v in books.accounts.items() if v.owner is not None}
+        for order in (each for each in state.orders.values() if each.is_open):
+            here = books.resting.setdefault((order.account_id, order.symbol), {})
+            here[order.id] = Resting.of(order)
         books.seen_keys = set(wants.broker_keys & state.keys)
         if wants.states:
             turn = self._store.locks.setdefault(_TURN, asyncio.Lock())
