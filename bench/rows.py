@@ -40,7 +40,7 @@ _CHECKS = json.dumps(
             "limit": "10000",
             "used": "1",
         }
-        for number in range(12)
+        for number in range(36)
     ]
 )
 

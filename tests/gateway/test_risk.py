@@ -1,0 +1,54 @@
+"""`drawbridge risk`: decisions replay as they were stored, and the first that differs is named."""
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from risk.catalogue import table
+from tests.gateway.client import Client
+from tests.gateway.conftest import Command
+from tests.gateway.process import running, token
+
+ORDERS = 3
+
+
+@pytest.fixture(scope="module")
+def traded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Have a gateway decide a few orders, one of which it refuses, and end it."""
+    data = tmp_path_factory.mktemp("risk") / "data"
+    with running(data) as gateway, Client(gateway.url, token(data, "trader")) as client:
+        for number in range(ORDERS):
+            order = {"accountId": "equity", "symbol": "AAPL", "side": "BUY", "ordType": "MARKET"}
+            qty = "10" if number else "10000000"
+            placed = client.place(**order, orderQty=qty, clOrdId=f"o-{number}")
+            assert (placed["ordStatus"] == "REJECTED") is (number == 0)
+    return data
+
+
+def test_the_table_is_printed_without_a_store(command: Command) -> None:
+    ran = command("risk", "table")
+
+    assert (ran.status, ran.out) == (0, table())
+
+
+def test_what_was_decided_replays(command: Command, traded: Path) -> None:
+    ran = command("risk", "replay", "--data", traded)
+
+    assert (ran.status, ran.err) == (0, "")
+    assert (
+        ran.out
+        == f"replayed {ORDERS} decisions of {ORDERS * 36} checks: every verdict is the same\n"
+    )
+
+
+def test_one_that_was_changed_is_named(command: Command, traded: Path) -> None:
+    with sqlite3.connect(traded / "store.sqlite3") as store:
+        old, new = '"order_qty":"10000000"', '"order_qty":"10"'
+        store.execute("UPDATE decisions SET checks = replace(checks, ?, ?)", (old, new))
+    store.close()
+    ran = command("risk", "replay", "--data", traded)
+
+    assert (ran.status, ran.out) == (1, "")
+    assert ran.err.startswith("drawbridge: decision 1, account=equity clOrdId=o-0 control=")
+    assert "was stored as" in ran.err
