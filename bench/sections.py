@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
 
-from bench import fanout, history, measuring, query, servers, stores
+from bench import fanout, history, judging, measuring, query, servers, stores
 from bench.measuring import PathRound, Round
 from bench.servers import Server, Unavailable
 
@@ -325,6 +325,26 @@ def lists(settings: Settings, directory: Path) -> Iterator[str]:
     yield from skipped
 
 
+def risk(settings: Settings, directory: Path) -> Iterator[str]:
+    """Measure what judging an order costs."""
+    del directory
+    yield (
+        "\n## risk\n\nCPU time in one process to judge one order by all"
+        f" {judging.count()} controls: to find the facts that they take,\nto evaluate them, and to"
+        " write the decision down as it is stored.\n\n"
+    )
+    rows = [
+        (
+            str(held),
+            f"{cost.facts:,.0f} µs",
+            f"{cost.controls:,.0f} µs",
+            f"{cost.words:,.0f} µs",
+        )
+        for held, cost in judging.costs(settings.rounds)
+    ]
+    yield table(("instruments held", "facts", "controls", "written down"), rows)
+
+
 SECTIONS: Mapping[str, Callable[[Settings, Path], Iterator[str]]] = {
     "place_order": place_order,
     "report_path": report_path,
@@ -333,4 +353,5 @@ SECTIONS: Mapping[str, Callable[[Settings, Path], Iterator[str]]] = {
     "query": queries,
     "lists": lists,
     "profile": profile,
+    "risk": risk,
 }

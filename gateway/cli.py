@@ -6,7 +6,7 @@ import argparse
 import asyncio
 import os
 import sys
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 
@@ -79,17 +79,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    match options.command, getattr(options, "action", None):
-        case "sdl", _:
-            print(sdl(), end="")
-        case "risk", "table":
-            print(table(), end="")
-        case _:
-            return _run_with(_settings(options), options)
-    return 0
-
-
-def _run_with(settings: Settings, options: argparse.Namespace) -> int:
+    if options.command in _PRINTED:
+        print(_PRINTED[options.command](options), end="")
+        return 0
+    settings = _settings(options)
     match options.command:
         case "serve":
             config.check(settings)
@@ -104,18 +97,26 @@ def _run_with(settings: Settings, options: argparse.Namespace) -> int:
             print(f"added the account {options.id}")
         case "halt" | "release" | "approve" | "states":
             return asyncio.run(_control(settings, options))
-        case "documents":
-            print(asyncio.run(_documents(settings, options)))
         case "migrate":
             print(asyncio.run(migrate(settings)))
-        case "risk":
-            print(asyncio.run(replay(settings)))
         case "check-config":
             config.check(settings)
             print(config.describe(settings))
         case _:
             raise AssertionError(f"the parser let {options.command} through")
     return 0
+
+
+def _risk(options: argparse.Namespace) -> str:
+    return table() if options.action == "table" else f"{asyncio.run(replay(_settings(options)))}\n"
+
+
+_PRINTED: Mapping[str, Callable[[argparse.Namespace], str]] = {
+    "sdl": lambda _: sdl(),
+    "documents": lambda options: f"{asyncio.run(_documents(_settings(options), options))}\n",
+    "risk": _risk,
+}
+"""Commands that do nothing but print, and what they print."""
 
 
 async def _control(settings: Settings, options: argparse.Namespace) -> int:
