@@ -7,8 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from decimal import Decimal
+from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
 
 from persistence import tables
 from persistence.connection import Connection
@@ -20,6 +24,24 @@ from trading.ids import AccountID, InstrumentID, OrderID
 from trading.order import Resting, Side
 
 _NOTHING = "-"
+
+
+class Lines(FunctionElement[str]):
+    """An aggregate of texts, one to a line; each database has its own name for it."""
+
+    type = sa.Text()
+    name = "lines"
+    inherit_cache = True
+
+
+@compiles(Lines, "sqlite")
+def _on_sqlite(element: Lines, compiler: SQLCompiler, **options: Any) -> str:
+    return f"group_concat({compiler.process(element.clauses, **options)}, char(10))"
+
+
+@compiles(Lines, "postgresql")
+def _on_postgresql(element: Lines, compiler: SQLCompiler, **options: Any) -> str:
+    return f"string_agg({compiler.process(element.clauses, **options)}, chr(10))"
 
 
 def _text(column: sa.Column[Decimal | None]) -> sa.ColumnElement[str]:
@@ -43,7 +65,7 @@ _LINE = (
     )
 )
 _RESTING = (
-    sa.select(sa.func.aggregate_strings(_LINE, "\n"))
+    sa.select(Lines(_LINE))
     .where(
         _ORDERS.c.account_id == tables.positions.c.account_id,
         _ORDERS.c.symbol == tables.positions.c.symbol,
