@@ -145,6 +145,7 @@ async def _publish(bus: Handoff, quotes: Sequence[Quote]) -> None:
 
 
 async def want_held(store: SqlStore, quotes: QuoteDesk) -> None:
-    """Ask for the marks of all that is held, on which buying power rests from the first order."""
+    """Have the marks of all that is held, on which risk rests from the first order."""
     positions = await store.reads.positions(await store.accounts_at(BROKER))
-    quotes.want({position.symbol for position in positions})
+    held = {p.symbol for p in positions if p.net_qty or p.open_buy_qty or p.open_sell_qty}
+    await quotes.fresh(held)

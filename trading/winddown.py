@@ -133,7 +133,8 @@ class WindDown:
     async def _close(self, position: Position, row: ScopeState, tries: int) -> bool:
         """Place an order that closes a position, or half of it after each refusal; tell of one."""
         account_id, symbol = position.account_id, position.symbol
-        wants = Wants(accounts=frozenset({account_id}), symbols=frozenset({symbol}))
+        mine = frozenset({account_id})
+        wants = Wants(accounts=mine, symbols=frozenset({symbol}), judges=True)
         async with self.store.transaction(urgent=True) as transaction:
             await transaction.lock([account_id])
             books = await transaction.load(wants)
