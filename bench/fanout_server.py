@@ -103,6 +103,7 @@ def drawbridge() -> tuple[list[BaseRoute], Callable[[int, int], Awaitable[None]]
             principal=principal,
             desk=nothing,
             control=nothing,
+            limits=nothing,
             reads=nothing,
             streams=streams,
             quotes=quotes,

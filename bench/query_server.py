@@ -110,6 +110,7 @@ def drawbridge() -> ASGIApp:
             principal=principal,
             desk=nothing,
             control=nothing,
+            limits=nothing,
             reads=reads,
             streams=nothing,
             quotes=nothing,

@@ -7,7 +7,6 @@ import itertools
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -17,7 +16,7 @@ import asyncpg
 from brokers.quotes.simulated import SimulatedQuotes
 from gateway.system import SystemClock
 from persistence.opening import open_postgresql, open_store
-from persistence.seed import seed
+from persistence.seed import seed, standard_limits
 from persistence.store import SqlStore
 from trading.account import Account
 from trading.ids import AccountID, TenantID
@@ -90,9 +89,6 @@ async def _opened(where: str | Path) -> AsyncIterator[SqlStore]:
 
 async def _prepare(store: SqlStore) -> None:
     await seed(store, "paper")
-    limits = await store.reads.limits(HOT)
-    if limits is None:
-        raise LookupError("the first tenant has no limits")
     users = [user for user in await store.directory.users() if HOT in user.accounts]
     entitled = {user.id: user.accounts[HOT] for user in users}
     for each in MANY:
@@ -104,4 +100,4 @@ async def _prepare(store: SqlStore) -> None:
             broker="paper",
             cash=_CASH,
         )
-        await store.accounts.add(account, replace(limits, account_id=each), entitled)
+        await store.accounts.add(account, standard_limits(each), entitled)

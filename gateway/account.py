@@ -43,8 +43,8 @@ async def migrate(settings: Settings) -> str:
 async def add_account(settings: Settings, new: NewAccount) -> None:
     """Add an account. Raises StoreRefused, and ConfigError where `like` is no account."""
     async with opened_store(settings) as store:
-        limits = await store.reads.limits(AccountID(new.like))
-        if limits is None:
+        like = AccountID(new.like)
+        if not await store.reads.accounts([like]):
             raise ConfigError(f"--like {new.like}: there is no such account to take limits from")
         account = Account(
             id=AccountID(new.id),
@@ -56,13 +56,17 @@ async def add_account(settings: Settings, new: NewAccount) -> None:
             owner=new.owner,
         )
         entitled = {
-            user.id: user.accounts[AccountID(new.like)]
+            user.id: user.accounts[like]
             for user in await store.directory.users()
-            if AccountID(new.like) in user.accounts
+            if like in user.accounts
         }
-        await store.accounts.add(
-            account, replace(limits, account_id=account.id, version=1), entitled
-        )
+        known = await store.limits.now()
+        limits = [
+            replace(limit, scope=replace(limit.scope, account_id=account.id))
+            for limit in known.in_force(SystemClock().now())
+            if limit.scope.account_id == like
+        ]
+        await store.accounts.add(account, limits, entitled)
 
 
 @asynccontextmanager

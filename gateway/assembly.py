@@ -30,6 +30,7 @@ from trading.controller import ControlDesk
 from trading.desk import OrderDesk
 from trading.emergency import EmergencyDesk, KnownOrders
 from trading.instrument import Catalogue
+from trading.limitdesk import LimitDesk
 from trading.monitor import Monitor
 from trading.permission import Principal
 from trading.permit import Permits
@@ -209,6 +210,12 @@ def _context(
             emergency=parts.emergency,
         ),
         control=parts.control,
+        limits=LimitDesk(
+            store=parts.store.limits,
+            catalogue=parts.catalogue,
+            clock=parts.clock,
+            ids=parts.ids,
+        ),
         reads=parts.store.reads,
         streams=parts.streams,
         quotes=parts.quotes,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy.exc import IntegrityError
 
@@ -13,13 +13,15 @@ from persistence.connection import Connection
 from persistence.database import Database
 from persistence.directory import User
 from persistence.errors import StoreRefused
-from persistence.limits import limit_values
+from persistence.limits import next_version, record
 from persistence.mapping import ACCOUNTS
 from persistence.rows import Rows, Values
 from trading.account import Account
 from trading.ids import AccountID, TenantID, UserID
-from trading.limits import Limits
+from trading.limitrequest import LimitVersion
+from trading.limits import Limit
 from trading.permission import Entitlement
+from trading.ports import Clock
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,15 +33,19 @@ class Tenant:
 
 
 _TENANTS = Rows(Tenant, tables.tenants)
+_OURSELVES = UserID("drawbridge")
+"""Who sets the limits that a new account comes with: whoever may add accounts to the store."""
+
 _ALL_TENANTS = _TENANTS.select().order_by(tables.tenants.c.id)
 
 
 class Accounts:
     """Adds what must be there before the first order; orders never come through here."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, clock: Clock) -> None:
         """Take the database."""
         self._database = database
+        self._clock = clock
 
     async def tenants(self) -> Sequence[Tenant]:
         """Return the tenants; a fresh store has none."""
@@ -48,7 +54,8 @@ class Accounts:
     async def add_tenant(
         self,
         tenant: Tenant,
-        accounts: Sequence[tuple[Account, Limits]],
+        accounts: Collection[Account],
+        limits: Sequence[Limit],
         users: Collection[User],
     ) -> None:
         """Add a tenant with its accounts and users, all or nothing.
@@ -56,10 +63,12 @@ class Accounts:
         Raises StoreRefused where one of them exists.
         """
         with _refusing(f"the tenant {tenant.id}, or one of its accounts or users, exists already"):
-            await self._database.write(_add_tenant, tenant, accounts, users)
+            await self._database.write(
+                _add_tenant, tenant, accounts, self._version(f"tenant {tenant.id}", limits), users
+            )
 
     async def add(
-        self, account: Account, limits: Limits, entitled: Mapping[UserID, Entitlement]
+        self, account: Account, limits: Sequence[Limit], entitled: Mapping[UserID, Entitlement]
     ) -> None:
         """Add an account with its cash and limits, and say who may do what with it.
 
@@ -71,7 +80,20 @@ class Accounts:
             f" its users ({users}) does not: choose another id, or add those first"
         ):
             grants = {user: {account.id: each} for user, each in entitled.items()}
-            await self._database.write(_add_accounts, [(account, limits)], grants)
+            version = self._version(f"account {account.id}", limits)
+            await self._database.write(_add_accounts, [account], version, grants)
+
+    def _version(self, of: str, limits: Sequence[Limit]) -> LimitVersion:
+        """Make a version that has no number yet."""
+        at = self._clock.now()
+        return LimitVersion(
+            version=0,
+            id=f"{of} at {at}",
+            requested_by=_OURSELVES,
+            approved_by=None,
+            changed_at=at,
+            limits=tuple(limits),
+        )
 
 
 @contextmanager
@@ -85,22 +107,24 @@ def _refusing(why: str) -> Iterator[None]:
 def _add_tenant(
     connection: Connection,
     tenant: Tenant,
-    accounts: Sequence[tuple[Account, Limits]],
+    accounts: Collection[Account],
+    version: LimitVersion,
     users: Collection[User],
 ) -> None:
     connection.insert(tables.tenants, [_TENANTS.values(tenant)])
     connection.insert(tables.users, [_user(user) for user in users])
-    _add_accounts(connection, accounts, {user.id: user.accounts for user in users})
+    _add_accounts(connection, accounts, version, {user.id: user.accounts for user in users})
 
 
 def _add_accounts(
     connection: Connection,
-    accounts: Sequence[tuple[Account, Limits]],
+    accounts: Collection[Account],
+    version: LimitVersion,
     entitled: Mapping[UserID, Mapping[AccountID, Entitlement]],
 ) -> None:
-    connection.insert(tables.accounts, [ACCOUNTS.values(account) for account, _ in accounts])
-    limits = [row for _, limits in accounts for row in limit_values(limits)]
-    connection.insert(tables.limits, limits)
+    connection.insert(tables.accounts, [ACCOUNTS.values(account) for account in accounts])
+    if version.limits:
+        record(connection, replace(version, version=next_version(connection)))
     grants = [
         {"user_id": user_id, "account_id": account_id, "entitlement": entitlement}
         for user_id, theirs in entitled.items()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Sequence
+from dataclasses import asdict, replace
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any, ClassVar
@@ -16,6 +17,8 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from trading.account import ScopedState, TradingState
 from trading.decision import Check, Judged, Verdict
+from trading.instrument import SecurityType
+from trading.limits import Limit, LimitName, LimitScope
 from trading.quantity import plain
 from trading.reject import OrdRejReason
 
@@ -152,6 +155,64 @@ def _check_of_json(check: dict[str, Any]) -> Check:
         limit=None if check["limit"] is None else Decimal(check["limit"]),
         used=None if check["used"] is None else Decimal(check["used"]),
     )
+
+
+class OrAny[E: str](TypeDecorator[E]):
+    """A part of a scope that a limit may leave open, which is then `*`, so that it can be a key."""
+
+    impl = sa.Text
+    cache_ok = True
+
+    def __init__(self, type_: type[E]) -> None:
+        """Take the type of what is given."""
+        self.type_ = type_
+        super().__init__()
+
+    def process_bind_param(self, value: E | None, dialect: Dialect) -> str | None:
+        """Write what is given."""
+        del dialect
+        return ANY if value is None else self.type_(value)
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> E | None:
+        """Read what is given."""
+        del dialect
+        return None if value in {None, ANY} else self.type_(value)
+
+
+ANY = "*"
+
+
+class Asked(TypeDecorator[tuple[Limit, ...]]):
+    """The limits that a request asks for, as JSON with decimals in plain digits."""
+
+    impl = sa.Text
+    cache_ok = True
+
+    def process_bind_param(self, value: tuple[Limit, ...] | None, dialect: Dialect) -> str | None:
+        """Write the limits."""
+        del dialect
+        return None if value is None else json.dumps([_limit_to_json(limit) for limit in value])
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> tuple[Limit, ...] | None:
+        """Read the limits."""
+        del dialect
+        return None if value is None else tuple(_limit_of_json(each) for each in json.loads(value))
+
+
+def _limit_to_json(limit: Limit) -> dict[str, Any]:
+    value = None if limit.value is None else plain(limit.value)
+    return asdict(limit) | {"value": value}
+
+
+def _limit_of_json(limit: dict[str, Any]) -> Limit:
+    scope = LimitScope(**limit["scope"])
+    security_type = scope.security_type and SecurityType(scope.security_type)
+    typed = {
+        "scope": replace(scope, security_type=security_type),
+        "name": LimitName(limit["name"]),
+        "value": None if limit["value"] is None else Decimal(limit["value"]),
+    }
+    return Limit(**limit | typed)
 
 
 class TextSet(TypeDecorator[Collection[str]]):

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from persistence import tables
 from persistence.connection import Connection, Query
-from persistence.limits import current_limits
+from persistence.limits import KnownLimits
 from persistence.mapping import (
     ACCOUNTS,
     CANCEL_REJECTS,
@@ -30,6 +30,7 @@ from trading.account import Account
 from trading.books import Books, ClaimKey, Wants
 from trading.ids import AccountID, InstrumentID, WireID
 from trading.instrument import Catalogue
+from trading.limits import Limits, LimitSet
 from trading.quantity import Px
 from trading.quote import LOOKBACK_NS, Quote
 
@@ -88,6 +89,7 @@ def lock(connection: Connection, accounts: Collection[AccountID]) -> dict[Accoun
 def load(
     connection: Connection,
     catalogue: Catalogue,
+    known: KnownLimits,
     locked: Mapping[AccountID, Account],
     wants: Wants,
 ) -> Books:
@@ -99,6 +101,7 @@ def load(
     _load_fills(connection, books, wants.fills_of)
     _load_positions(connection, books, wants, locked)
     _load_exposure(connection, books, wants.symbols)
+    _load_limits(connection, books, known)
     _load_seen_keys(connection, books, wants.broker_keys)
     if wants.states:
         books.states = take_turn(connection)
@@ -173,7 +176,6 @@ def _load_positions(
 
 
 def _load_exposure(connection: Connection, books: Books, symbols: Collection[InstrumentID]) -> None:
-    books.limits = current_limits(connection, books.accounts)
     if wanted := {*symbols, *(symbol for _, symbol in books.positions)}:
         for row in connection.rows(_QUOTES, {"symbols": wanted}):
             quote = QUOTES.item(row)
@@ -186,6 +188,14 @@ def _earlier(quote: Quote, px: Px | None, received_at: int | None) -> Px | None:
     """Return the reference of a minute ago; where the feed keeps none, its past begins now."""
     kept = received_at is not None and quote.received_at - received_at < 2 * LOOKBACK_NS
     return px if kept else quote.mid
+
+
+def _load_limits(connection: Connection, books: Books, known: KnownLimits) -> None:
+    # Read under the accounts' locks: who changes limits waits for those who may have read earlier.
+    limits = known.read(connection) if books.accounts else LimitSet()
+    books.limits = {
+        each.id: Limits.of(each, limits, books.catalogue) for each in books.accounts.values()
+    }
 
 
 def _load_seen_keys(connection: Connection, books: Books, keys: Collection[str]) -> None:

@@ -8,6 +8,7 @@ from trading.control import ApprovalRequest, Confirmation, ScopeState, TradingSt
 from trading.decision import RiskDecision
 from trading.execution import Break, ExecutionReport, Fill, OrderCancelReject
 from trading.instrument import Instrument
+from trading.limitrequest import LimitRequest
 from trading.order import Order, Replacement
 from trading.quote import Quote
 from trading.scope import Scope
@@ -27,6 +28,7 @@ EXECUTION_REPORTS = Rows(
 )
 FILLS = Rows(Fill, tables.fills)
 INSTRUMENTS = Rows(Instrument, tables.instruments)
+LIMIT_REQUESTS = Rows(LimitRequest, tables.limit_requests)
 ORDERS = Rows(Order, tables.orders, nested={"replacement": Replacement})
 POSITIONS = Rows(Position, tables.positions)
 QUOTES = Rows(Quote, tables.reference_prices)

@@ -82,11 +82,13 @@ async def open_store(
         ):
             await database.write(_enter, place, stamp, catalogue)
             await _learn(database, catalogue)
+            store = SqlStore(database, catalogue, clock, lock)
+            await store.limits.now()
     except BaseException:
         await database.close()
         lock.release()
         raise
-    return SqlStore(database, catalogue, clock, lock)
+    return store
 
 
 async def open_postgresql(
@@ -113,10 +115,13 @@ async def open_postgresql(
         with _refusing(where, "see that the server runs and lets us in, or name another database"):
             await _admit(address, place, stamp, catalogue, clock)
             await _learn(database, catalogue)
+            store = SqlStore(database, catalogue, clock)
+            # Read once before the first order, which would else wait for all of them.
+            await store.limits.now()
     except BaseException:
         await database.close()
         raise
-    return SqlStore(database, catalogue, clock)
+    return store
 
 
 def postgresql_address(url: str) -> sa.URL:

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from persistence import tables
 from persistence.connection import Connection, Query
 from persistence.database import Database
-from persistence.limits import current_limits
+from persistence.limits import KnownLimits
 from persistence.mapping import (
     ACCOUNTS,
     BREAKS,
@@ -132,10 +132,11 @@ _STATE_CHANGES = (
 class SqlReads:
     """Implements `trading.store.Reads`."""
 
-    def __init__(self, database: Database, catalogue: Catalogue) -> None:
-        """Take the database, and the instruments by which a bare symbol is understood."""
+    def __init__(self, database: Database, catalogue: Catalogue, known: KnownLimits) -> None:
+        """Take the database, the instruments that a bare symbol may mean, and limits known."""
         self._database = database
         self._catalogue = catalogue
+        self._known = known
 
     async def accounts(self, ids: Collection[AccountID]) -> Sequence[Account]:
         """Return these accounts, in the order of their ids."""
@@ -208,8 +209,11 @@ class SqlReads:
         return {row.id: row.last_seq for row in rows}
 
     async def limits(self, account_id: AccountID) -> Limits | None:
-        """Return the limits in force."""
-        return (await self._database.read(current_limits, [account_id])).get(account_id)
+        """Return an account's limits as their newest version has them, or None without account."""
+        for account in await self.accounts([account_id]):
+            known = await self._database.read(self._known.read)
+            return Limits.of(account, known, self._catalogue)
+        return None
 
     async def decision(self, account_id: AccountID, cl_ord_id: ClOrdID) -> RiskDecision | None:
         """Return the decision on the command with this ClOrdID, or None where none was needed."""

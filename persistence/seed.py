@@ -10,9 +10,9 @@ from persistence.directory import User
 from persistence.errors import StoreRefused
 from persistence.store import SqlStore
 from trading.account import Account
-from trading.ids import AccountID, InstrumentID, TenantID, UserID
-from trading.instrument import Instrument, SecurityType
-from trading.limits import ANY_SYMBOL, LimitName, Limits
+from trading.ids import AccountID, TenantID, UserID
+from trading.instrument import SecurityType
+from trading.limits import Limit, LimitName, LimitScope
 from trading.permission import Entitlement
 
 _TENANT = Tenant(id=TenantID("demo"), name="Demo")
@@ -55,6 +55,7 @@ _OF_ACCOUNT = {
 
 # The largest order, the largest position and the largest value of an order: shares, contracts,
 # units of the base currency and coins differ too much for one number.
+_SIZE_NAMES = (LimitName.MAX_ORDER_QTY, LimitName.MAX_POSITION_QTY, LimitName.MAX_ORDER_NOTIONAL)
 _SIZES = {
     SecurityType.COMMON_STOCK: (Decimal(10_000), Decimal(50_000), Decimal(500_000)),
     SecurityType.FUTURE: (Decimal(50), Decimal(100), Decimal(20_000_000)),
@@ -72,41 +73,30 @@ async def seed(store: SqlStore, broker: str) -> None:
         return
     stocks = _account("equity", "Equity", Decimal(1_000_000), broker)
     futures = _account("futures", "Futures", Decimal(250_000), broker)
-    instruments = list(store.catalogue)
-    accounts = [
-        (stocks, standard_limits(stocks.id, SecurityType.COMMON_STOCK, instruments)),
-        (futures, standard_limits(futures.id, SecurityType.FUTURE, instruments)),
-    ]
+    accounts = [stocks, futures]
+    limits = [limit for account in accounts for limit in standard_limits(account.id)]
     try:
-        users = [_user(name, [stocks, futures]) for name in _USERS]
-        await store.accounts.add_tenant(_TENANT, accounts, users)
+        users = [_user(name, accounts) for name in _USERS]
+        await store.accounts.add_tenant(_TENANT, accounts, limits, users)
     except StoreRefused:
         # Another process may have been a moment earlier, and then it is filled all the same.
         if not await store.accounts.tenants():
             raise
 
 
-def standard_limits(
-    account_id: AccountID, mostly: SecurityType, instruments: Iterable[Instrument]
-) -> Limits:
-    """Set every limit to a cautious value, as the first version of an account's limits.
-
-    Sizes are those for what the account mostly trades; instruments of other kinds get their own.
-    """
-    values = {(ANY_SYMBOL, name): value for name, value in _OF_ACCOUNT.items()}
-    values |= _sizes(ANY_SYMBOL, mostly)
-    for instrument in instruments:
-        if instrument.security_type is not mostly:
-            values |= _sizes(instrument.id, instrument.security_type)
-    return Limits(account_id=account_id, version=1, values=values)
+def standard_limits(account_id: AccountID) -> list[Limit]:
+    """Set every limit of an account to a cautious value: sizes for each kind of instrument."""
+    scope = LimitScope(account_id=account_id)
+    limits = [_limit(scope, name, value) for name, value in _OF_ACCOUNT.items()]
+    for security_type, sizes in _SIZES.items():
+        scope = LimitScope(account_id=account_id, security_type=security_type)
+        limits += [_limit(scope, *each) for each in zip(_SIZE_NAMES, sizes, strict=True)]
+    return limits
 
 
-def _sizes(
-    symbol: InstrumentID, security_type: SecurityType
-) -> dict[tuple[InstrumentID, LimitName], Decimal]:
-    names = (LimitName.MAX_ORDER_QTY, LimitName.MAX_POSITION_QTY, LimitName.MAX_ORDER_NOTIONAL)
-    sizes = zip(names, _SIZES[security_type], strict=True)
-    return {(symbol, name): size for name, size in sizes}
+def _limit(scope: LimitScope, name: LimitName, value: Decimal) -> Limit:
+    reason = "a cautious value to begin with"
+    return Limit(scope=scope, name=name, value=value, owner="risk", reason=reason)
 
 
 def _account(account_id: str, name: str, cash: Decimal, broker: str) -> Account:

@@ -18,6 +18,7 @@ from persistence.document import SqlDocuments
 from persistence.evidence import SqlEvidence
 from persistence.frozen import end_frozen
 from persistence.leases import SqlLeases
+from persistence.limits import KnownLimits, SqlLimits
 from persistence.loading import lock
 from persistence.lock import DirectoryLock
 from persistence.mapping import APPROVAL_REQUESTS, COMMANDS, ORDERS
@@ -119,7 +120,9 @@ class SqlStore:
     ) -> None:
         """Take a database that is open and of the right schema, and the lock on its directory."""
         self.catalogue = catalogue
-        self.reads = SqlReads(database, catalogue)
+        self._known = KnownLimits()
+        self.limits = SqlLimits(database, self._known)
+        self.reads = SqlReads(database, catalogue, self._known)
         self.prices = SqlReferencePrices(database)
         self.wanted = SqlWanted(database, clock)
         self.leases = SqlLeases(database, clock)
@@ -127,7 +130,7 @@ class SqlStore:
         self.evidence = SqlEvidence(database)
         self.outbox = Outbox(database)
         self.directory = Directory(database)
-        self.accounts = Accounts(database)
+        self.accounts = Accounts(database, clock)
         self.documents = SqlDocuments(database)
         self.decisions = DecisionLog(database)
         self._database = database
@@ -145,7 +148,7 @@ class SqlStore:
         """Begin a transaction; one that is urgent waits for no order's. Raises StoreUnavailable."""
         database = self._database.urgent if urgent else self._database
         async with database.transaction() as steps:
-            yield SqlTransaction(steps, self.catalogue)
+            yield SqlTransaction(steps, self.catalogue, self._known)
 
     async def identity(self) -> str:
         """Return the random name of this database, which a copy of it keeps."""

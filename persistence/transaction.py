@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 from persistence.database import OpenTransaction
+from persistence.limits import KnownLimits
 from persistence.loading import load, lock
 from persistence.saving import save
 from trading.account import Account
@@ -19,10 +20,11 @@ class SqlTransaction:
     Each step is one job.
     """
 
-    def __init__(self, steps: OpenTransaction, catalogue: Catalogue) -> None:
-        """Take the transaction whose steps these are."""
+    def __init__(self, steps: OpenTransaction, catalogue: Catalogue, known: KnownLimits) -> None:
+        """Take the transaction whose steps these are, and the limits that are known already."""
         self._steps = steps
         self._catalogue = catalogue
+        self._known = known
         self._asked: frozenset[AccountID] = frozenset()
         self._locked: Mapping[AccountID, Account] = {}
 
@@ -35,7 +37,7 @@ class SqlTransaction:
         """Read what was asked for, of the locked accounts. Raises ValueError for one not locked."""
         if unlocked := wants.accounts - self._asked:
             raise ValueError(f"lock accounts before loading them: {', '.join(sorted(unlocked))}")
-        return await self._steps.do(load, self._catalogue, self._locked, wants)
+        return await self._steps.do(load, self._catalogue, self._known, self._locked, wants)
 
     async def save(self, books: Books) -> None:
         """Have all changes of the books written with the commit, which fails where they do not fit.

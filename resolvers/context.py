@@ -16,10 +16,14 @@ from trading.decision import RiskDecision
 from trading.execution import ExecutionReport
 from trading.ids import AccountID, OrderID
 from trading.instrument import Catalogue
+from trading.limitrequest import LimitRequest, LimitVersion
+from trading.limits import Limit
 from trading.order import Order
 from trading.outcome import (
     AmendResult,
     InvalidInput,
+    LimitsResult,
+    LimitsSet,
     MassCancelResult,
     NotFound,
     PlaceResult,
@@ -59,6 +63,35 @@ class Desk(Protocol):
         """Judge an order and place nothing."""
 
 
+class LimitDesk(Protocol):
+    """Where limits are read and set. It checks entitlement, and raises GatewayError."""
+
+    async def in_force(self, principal: Principal) -> Sequence[Limit]:
+        """Return every limit in force that the caller may see."""
+
+    async def versions(
+        self, principal: Principal, first: int, before: int | None
+    ) -> Sequence[LimitVersion]:
+        """Return what changed, the newest first, as far as the caller may see it."""
+
+    async def requests(self, principal: Principal, first: int) -> Sequence[LimitRequest]:
+        """Return the newest requests, as far as the caller may see them."""
+
+    async def set_limits(self, principal: Principal, limits: Sequence[Limit]) -> LimitsResult:
+        """Tighten limits, or ask to loosen them."""
+
+    async def approve(self, principal: Principal, request_id: str) -> LimitsSet:
+        """Loosen limits that another person asked to loosen."""
+
+    async def deny(
+        self, principal: Principal, request_id: str, reason: str
+    ) -> LimitRequest | InvalidInput:
+        """End another person's request."""
+
+    async def withdraw(self, principal: Principal, request_id: str) -> LimitRequest:
+        """End one's own request."""
+
+
 class Control(Protocol):
     """Where trading states are set. It checks entitlement, and raises GatewayError."""
 
@@ -88,6 +121,7 @@ class Context:
     principal: Principal | None
     desk: Desk
     control: Control
+    limits: LimitDesk
     reads: Reads
     streams: Streams
     quotes: Quotes

@@ -26,6 +26,7 @@ from resolvers.document import Documents
 from resolvers.execution import ExecutionQuery, ExecutionSubscription
 from resolvers.executor import leaves, mend_attributes
 from resolvers.inputs import prepare_inputs
+from resolvers.limits import LimitMutation, LimitQuery
 from resolvers.operation import Prepared, Preparer, Refused
 from resolvers.order import OrderMutation, OrderQuery
 from resolvers.quote import QuoteQuery, QuoteSubscription
@@ -36,12 +37,14 @@ from schema.scalar import SCALARS
 
 
 @strawberry.type(description="What can be asked.")
-class Query(ViewerQuery, AccountQuery, OrderQuery, ExecutionQuery, QuoteQuery, ControlQuery):
+class Query(
+    ViewerQuery, AccountQuery, OrderQuery, ExecutionQuery, QuoteQuery, ControlQuery, LimitQuery
+):
     pass
 
 
 @strawberry.type(description="What can be done.")
-class Mutation(OrderMutation, ControlMutation):
+class Mutation(OrderMutation, ControlMutation, LimitMutation):
     pass
 
 

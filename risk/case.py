@@ -21,7 +21,7 @@ from trading.books import Books
 from trading.calendar import Period, calendar
 from trading.ids import InstrumentID, UserID
 from trading.instrument import Instrument
-from trading.limits import LimitName, Limits
+from trading.limits import LimitName, Limits, LimitSet
 from trading.order import Order, Side
 from trading.ports import Capabilities
 from trading.quantity import ONE, ZERO, Px, Qty
@@ -69,7 +69,7 @@ class Case:
         if quote is not None:
             # A process that hears nothing of the market is behind, and its reference price is not.
             market_time = max(market_time, quote.time)
-        unset = Limits(account_id=account.id, version=0, values={})
+        unset = Limits.of(account, LimitSet(), books.catalogue)
         return cls(
             order=order,
             instrument=instrument,
@@ -91,8 +91,9 @@ class Case:
         return self.account.state_for(self.order, self.user_id)
 
     def limit(self, name: LimitName) -> Qty | None:
-        """Return the limit for this instrument."""
-        return self.limits.get(name, self.order.symbol)
+        """Return the strictest limit over all scopes that apply to the order, or None."""
+        order = self.order
+        return self.limits.get(name, order.symbol, order.strategy_id, at=self.at)
 
     @property
     def is_new(self) -> bool:
@@ -264,7 +265,7 @@ class Case:
     def _mark(self, symbol: InstrumentID) -> Px | None:
         """Return a mark that is fresh enough; a stale one is as good as none."""
         quote = self.books.references.get(symbol)
-        longest = self.limits.get(LimitName.REFERENCE_MAX_AGE_MS, symbol)
+        longest = self.limits.get(LimitName.REFERENCE_MAX_AGE_MS, symbol, at=self.at)
         if quote is None or longest is None or self.at - quote.received_at > longest * NS_PER_MS:
             return None
         return quote.mid

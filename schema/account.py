@@ -1,7 +1,6 @@
-"""Accounts, their positions and limits, and what does not fit."""
+"""Accounts and their positions, and what does not fit."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Annotated
 
@@ -15,46 +14,13 @@ from schema.context import Info
 from schema.control import TradingState
 from schema.definition import enum, field, noun
 from schema.instrument import Instrument, instrument_of
+from schema.limits import Limits
 from schema.scalar import Instant
 from trading.execution import BreakKind
 from trading.ids import InstrumentID
-from trading.limits import LimitName
 from trading.permission import Permission
 from trading.quantity import Money, Px
 from trading.valuation import Valuation, value
-
-enum(
-    LimitName,
-    "What is limited.",
-    MAX_ORDER_QTY="Largest quantity of one order, in units of the instrument.",
-    MAX_ORDER_NOTIONAL="Largest value of one order, in money of the account's currency.",
-    MAX_POSITION_QTY="Largest position on either side, open orders included.",
-    MAX_OPEN_ORDERS="Largest number of open orders.",
-    PRICE_COLLAR="Largest distance of a price from the reference, as a fraction of it.",
-    REFERENCE_MAX_AGE_MS="Longest time since the reference quote was received, in milliseconds.",
-    MIN_BUYING_POWER="Buying power that must remain, in money of the account's currency.",
-    INSTRUMENT_PERMITTED="Whether an instrument may be traded: 1, or 0 where it is restricted.",
-    SHORT_SALE_PERMITTED="Whether more may be sold than is held: 1, or 0.",
-    SELF_MATCH_PERMITTED="Whether orders of one owner may trade with one another: 1, or 0.",
-    PRICE_COLLAR_TICKS="Largest distance of a price from the reference, in ticks.",
-    PRICE_COLLAR_OVER_TIME="As PRICE_COLLAR, from the reference 60 seconds ago.",
-    MAX_DUPLICATE_ORDERS="Largest number of orders alike in all terms within a second.",
-    MAX_STRATEGY_ORDERS="Largest number of orders of a strategy without a person's.",
-    MAX_MESSAGE_RATE="Largest number of messages to the broker in a second; a quarter of them is"
-    " kept for cancels.",
-    MIN_EXCESS_EQUITY="Equity that must remain beyond initial margin, in money.",
-    MIN_INTRADAY_EXCESS="Equity that must remain beyond maintenance margin, in money.",
-    MAX_OPEN_NOTIONAL="Largest value of all open orders, in money.",
-    MAX_GROSS_NOTIONAL="Largest value of all positions without netting, in money.",
-    MAX_LEVERAGE="Largest value of all positions, as a multiple of equity.",
-    MAX_CONCENTRATION="Largest value of one instrument's position, as a multiple of equity.",
-    MAX_DAILY_LOSS="Largest loss since the session began, in money; beyond it the account only"
-    " reduces.",
-    MAX_DRAWDOWN="Largest loss since the session's highest equity, in money; beyond it the account"
-    " only reduces.",
-    MAX_IN_DOUBT_ORDERS="Largest number of orders of which nobody knows whether the broker has"
-    " them.",
-)
 
 enum(
     BreakKind,
@@ -67,15 +33,6 @@ enum(
     UNREADABLE="A message could not be read.",
     POSITION="The broker has another position.",
 )
-
-
-@dataclass(frozen=True, slots=True)
-class LimitValue:
-    """One limit, out of a version of them."""
-
-    symbol: InstrumentID | None
-    name: LimitName
-    value: Decimal
 
 
 def _mark(symbol: InstrumentID, info: Info) -> Px | None:
@@ -125,13 +82,6 @@ async def _limits(
     account: strawberry.Parent[trading.account.Account], info: Info
 ) -> trading.limits.Limits | None:
     return await info.context.reads.limits(account.id)
-
-
-def _values(limits: strawberry.Parent[trading.limits.Limits]) -> Sequence[LimitValue]:
-    return [
-        LimitValue(None if symbol == trading.limits.ANY_SYMBOL else symbol, name, limit)
-        for (symbol, name), limit in sorted(limits.values.items())
-    ]
 
 
 BREAKS = 20
@@ -188,23 +138,6 @@ class Position:
     open_buy_qty: Decimal = field("What open orders may still buy.")
     open_sell_qty: Decimal = field("What open orders may still sell.")
     as_of_seq: scalar.Sequence = field("The report that last moved it.")
-
-
-@noun("One limit.", requires=Permission.ACCOUNTS_READ, of=LimitValue)
-class Limit:
-    name: LimitName = field("What is limited.")
-    symbol: str | None = field("The instrument; null where it holds for all without their own.")
-    value: Decimal = field("The limit, in the unit that its name says.")
-
-
-@noun(
-    "One version of an account's limits. A limit that is not set refuses.",
-    requires=Permission.ACCOUNTS_READ,
-    of=trading.limits.Limits,
-)
-class Limits:
-    version: int = field("Its number, which every risk decision names.")
-    values: list[Limit] = field("The limits.", resolver=_values)
 
 
 @noun(

@@ -57,6 +57,10 @@ class Sources(Protocol):
     """Where nested fields read. Their parents were entitled, so they need not ask again."""
 
     @property
+    def gateway(self) -> Gateway:
+        """This gateway, with its clock."""
+
+    @property
     def reads(self) -> Reads:
         """The query side of the store."""
 

@@ -8,6 +8,7 @@ import trading.outcome
 from schema.control import Acknowledgement, ApprovalRequest, TradingStateChange
 from schema.definition import AUTHENTICATED, enum, field, noun
 from schema.execution import OrderCancelReject
+from schema.limits import Limit, LimitRequest, LoosenedLimit
 from schema.order import Order
 from schema.reject import InvalidInput
 from trading.outcome import WaitFor
@@ -18,9 +19,12 @@ __all__ = [
     "CancelAllOrdersResult",
     "CancelOrderResult",
     "ClOrdIdConflict",
+    "LimitApprovalRequired",
+    "LimitsSet",
     "OrderMassCancelReport",
     "PlaceOrderResult",
     "ReplaceOrderResult",
+    "SetLimitsResult",
     "SetTradingStateResult",
     "TradingStateSet",
     "WaitFor",
@@ -77,6 +81,26 @@ class ApprovalRequired:
     request: ApprovalRequest = field("What another person must approve.")
 
 
+@noun(
+    "The limits hold: no process judges any order by earlier ones.",
+    requires=Permission.LIMITS_READ,
+    of=trading.outcome.LimitsSet,
+)
+class LimitsSet:
+    version: int = field("The version that they hold in.")
+    limits: list[Limit] = field("Those that differ from before; empty where all was so already.")
+
+
+@noun(
+    "Loosening limits takes two people, and nothing was changed yet.",
+    requires=Permission.LIMITS_READ,
+    of=trading.outcome.LimitApprovalRequired,
+)
+class LimitApprovalRequired:
+    request: LimitRequest = field("What another person must approve, all of it or nothing.")
+    loosened: LoosenedLimit = field("One place where it would loosen.")
+
+
 PlaceOrderResult = Annotated[
     Order | InvalidInput | ClOrdIdConflict,
     strawberry.union(
@@ -111,4 +135,9 @@ SetTradingStateResult = Annotated[
     strawberry.union(
         "SetTradingStateResult", description="The changes made, or what stands in their way."
     ),
+]
+
+SetLimitsResult = Annotated[
+    LimitsSet | LimitApprovalRequired | InvalidInput,
+    strawberry.union("SetLimitsResult", description="The limits set, or what stands in their way."),
 ]

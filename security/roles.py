@@ -27,16 +27,16 @@ _READ = frozenset(
         Permission.TRADING_STATE_READ,
     }
 )
-_READ_SCHEMA = _READ | {Permission.SCHEMA_READ}
+_READ_SCHEMA = _READ | {Permission.LIMITS_READ, Permission.SCHEMA_READ}
+_CONTROL = _READ_SCHEMA | {Permission.TRADING_STATE_WRITE, Permission.LIMITS_WRITE}
 
-# Duties are apart: who sets trading states places no orders. Two roles may set them, since it takes
-# two people to loosen one.
+# Duties are apart: who sets trading states and limits places no orders. Two roles may set them,
+# since it takes two people to loosen one.
 ROLE_PERMISSIONS: Mapping[Role, frozenset[Permission]] = {
     Role.VIEWER: _READ_SCHEMA,
     Role.TRADER: _READ_SCHEMA | {Permission.ORDERS_WRITE},
-    Role.RISK_OFFICER: _READ_SCHEMA | {Permission.TRADING_STATE_WRITE},
-    Role.OPERATOR: _READ_SCHEMA
-    | {Permission.TRADING_STATE_WRITE, Permission.TRADING_STATE_WRITE_ALL},
+    Role.RISK_OFFICER: _CONTROL,
+    Role.OPERATOR: _CONTROL | {Permission.TRADING_STATE_WRITE_ALL},
     Role.AUDITOR: _READ_SCHEMA,
     Role.PARTNER: _READ | {Permission.ORDERS_WRITE},
 }

@@ -11,6 +11,9 @@ from trading.closing import Acknowledgement
 from trading.control import ApprovalRequest, TradingStateChange
 from trading.execution import OrderCancelReject
 from trading.ids import AccountID, ClOrdID
+from trading.limitrequest import LimitRequest
+from trading.limits import Limit
+from trading.loosening import Loosened
 from trading.order import Order
 from trading.reject import InputError
 
@@ -70,10 +73,27 @@ class ApprovalRequired:
     request: ApprovalRequest
 
 
+@dataclass(frozen=True, slots=True)
+class LimitsSet:
+    """The limits hold, in every process; `limits` are those that differ from before."""
+
+    version: int
+    limits: Sequence[Limit]
+
+
+@dataclass(frozen=True, slots=True)
+class LimitApprovalRequired:
+    """Loosening takes two people: the request, and one place where it would loosen."""
+
+    request: LimitRequest
+    loosened: Loosened
+
+
 type PlaceResult = Order | InvalidInput | ClOrdIdConflict
 type AmendResult = Order | OrderCancelReject | InvalidInput | ClOrdIdConflict
 type MassCancelResult = OrderMassCancelReport | InvalidInput | ClOrdIdConflict
 type TradingStateResult = TradingStateSet | ApprovalRequired | InvalidInput
+type LimitsResult = LimitsSet | LimitApprovalRequired | InvalidInput
 
 
 class GatewayError(Exception):

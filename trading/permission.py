@@ -21,6 +21,8 @@ class Permission(StrEnum):
     TRADING_STATE_READ = "trading-state:read"
     TRADING_STATE_WRITE = "trading-state:write"
     TRADING_STATE_WRITE_ALL = "trading-state:write-all"
+    LIMITS_READ = "limits:read"
+    LIMITS_WRITE = "limits:write"
     SCHEMA_READ = "schema:read"
 
 

@@ -16,7 +16,8 @@ from trading.decision import RiskDecision
 from trading.execution import Break, BreakKind, ExecutionReport, OrderCancelReject, Report
 from trading.exposure import Ledger
 from trading.ids import AccountID, ClOrdID, InstrumentID, OrderID, TenantID, WireID
-from trading.limits import Limits
+from trading.limitrequest import LimitRequest, LimitVersion
+from trading.limits import Limit, Limits, LimitSet, Whose
 from trading.order import Order, OrdStatus, Side
 from trading.quote import Quote
 from trading.scope import Scope
@@ -119,6 +120,71 @@ class Evidence(Protocol):
         """Return the newest break of these kinds of each account that has one."""
 
 
+@dataclass(frozen=True, slots=True)
+class LimitState:
+    """The limits as their newest version has them, and the accounts that they are about."""
+
+    known: LimitSet
+    accounts: Mapping[AccountID, Whose]
+
+
+@dataclass(frozen=True, slots=True)
+class LimitsSeen:
+    """Whose limits are looked at: those for all, a tenant's, and those of some of its accounts."""
+
+    tenant_id: TenantID
+    accounts: frozenset[AccountID]
+
+    def sees(self, limit: Limit) -> bool:
+        """Tell whether a limit is among them."""
+        scope = limit.scope
+        mine = scope.account_id is None or scope.account_id in self.accounts
+        return mine and scope.tenant_id in {None, self.tenant_id}
+
+
+class LimitTransaction(Protocol):
+    """One change of limits, committed on a clean exit."""
+
+    async def lock(self) -> LimitState:
+        """Wait until no other change is under way, then read; always first."""
+
+    async def request(self, request_id: str) -> LimitRequest | None:
+        """Return a request, whatever became of it, or None."""
+
+    async def put(self, request: LimitRequest) -> None:
+        """Add a request, or write what became of it."""
+
+    async def record(self, version: LimitVersion) -> None:
+        """Add the next version, which whoever reads after the commit is judged by."""
+
+
+class LimitStore(Protocol):
+    """Where limits are changed."""
+
+    def transaction(self) -> AbstractAsyncContextManager[LimitTransaction]:
+        """Begin a change, which waits for no order. Raises StoreUnavailable."""
+
+    async def outlast(self, accounts: Collection[AccountID]) -> None:
+        """Wait until every transaction is over that has a lock on one of these accounts now.
+
+        A transaction reads the limits after it has locked: what locks later reads what is new.
+        """
+
+    async def now(self) -> LimitSet:
+        """Return the limits as their newest version has them."""
+
+    async def versions(
+        self, seen: LimitsSeen, first: int, before: int | None
+    ) -> Sequence[LimitVersion]:
+        """Return versions that set some of the limits seen, and those; the newest first."""
+
+    async def requests(self, tenant_id: TenantID, first: int) -> Sequence[LimitRequest]:
+        """Return a tenant's newest requests, the newest first."""
+
+    async def at_version(self, version: int) -> LimitSet:
+        """Build the limits of a version anew, from the record; what it held at an instant too."""
+
+
 class ReferencePrices(Protocol):
     """Reference prices as risk reads them, and what is wanted of them."""
 
@@ -204,7 +270,7 @@ class Reads(Protocol):
         """Return the last sequence number of each account, in one statement."""
 
     async def limits(self, account_id: AccountID) -> Limits | None:
-        """Return the limits in force."""
+        """Return an account's limits as their newest version has them, or None without account."""
 
     async def decision(self, account_id: AccountID, cl_ord_id: ClOrdID) -> RiskDecision | None:
         """Return the decision on the command with this ClOrdID, or None where none was needed."""

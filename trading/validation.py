@@ -33,14 +33,8 @@ def input_errors(command: OrderCommand) -> tuple[InputError, ...]:
 
 def state_errors(command: SetTradingState) -> tuple[InputError, ...]:
     """Return what is wrong with a request to change a trading state."""
-    if not command.reason.strip():
-        return (_error("reason", "REQUIRED", "say why the trading state changes"),)
-    if len(command.reason) > _REASON_MAX:
-        return (_error("reason", "TOO_LONG", f"use at most {_REASON_MAX} characters"),)
-    if not all(map(_is_writable, command.reason)):
-        message = "reason has control characters, or half a surrogate pair: leave them out"
-        return (_error("reason", "MALFORMED", message),)
-    return (*_scope_errors(command.scope), *_action_errors(command))
+    why = text_errors("reason", command.reason, "say why the trading state changes")
+    return tuple(why) or (*_scope_errors(command.scope), *_action_errors(command))
 
 
 def _scope_errors(scope: Scope | None) -> Iterator[InputError]:
@@ -60,6 +54,18 @@ def _action_errors(command: SetTradingState) -> Iterator[InputError]:
     if command.scope is not None and command.scope.kind in {ScopeKind.USER, ScopeKind.STRATEGY}:
         message = "a position is an account's: flatten accounts or instruments"
         yield _error("action", "NOT_ALLOWED", message)
+
+
+def text_errors(field: str, text: str, ask: str, most: int = _REASON_MAX) -> Iterator[InputError]:
+    """Return what is wrong with words for people; `ask` says what is missing without them."""
+    name = field.rsplit(".", maxsplit=1)[-1]
+    if not text.strip():
+        yield _error(field, "REQUIRED", ask)
+    elif len(text) > most:
+        yield _error(field, "TOO_LONG", f"use at most {most} characters")
+    elif not all(map(_is_writable, text)):
+        message = f"{name} has control characters, or half a surrogate pair: leave them out"
+        yield _error(field, "MALFORMED", message)
 
 
 def _is_writable(character: str) -> bool:

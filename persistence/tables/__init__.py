@@ -10,7 +10,6 @@ from persistence.tables.account import (
     approval_requests,
     entitlements,
     gateway,
-    limits,
     positions,
     tenants,
     trading_state_changes,
@@ -31,6 +30,12 @@ from persistence.tables.execution import (
 )
 from persistence.tables.instrument import instruments, reference_prices, wanted_symbols
 from persistence.tables.lease import leases
+from persistence.tables.limits import (
+    former_limits,
+    limit_requests,
+    limit_values,
+    limit_versions,
+)
 from persistence.tables.order import (
     OPEN_COMMAND,
     OPEN_ORDER,
@@ -60,10 +65,13 @@ __all__ = [
     "documents",
     "entitlements",
     "fills",
+    "former_limits",
     "gateway",
     "instruments",
     "leases",
-    "limits",
+    "limit_requests",
+    "limit_values",
+    "limit_versions",
     "metadata",
     "orders",
     "outbox",

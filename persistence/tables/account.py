@@ -1,4 +1,4 @@
-"""Tables of who may do what: tenants, accounts, users, limits, positions and trading states."""
+"""Tables of who may do what: tenants, accounts, users, positions and trading states."""
 
 import sqlalchemy as sa
 
@@ -14,7 +14,6 @@ from persistence.tables.base import (
 )
 from trading.account import TradingState
 from trading.control import MassAction
-from trading.limits import LimitName
 from trading.permission import Entitlement
 from trading.ports import Environment
 from trading.scope import ScopeKind
@@ -89,17 +88,6 @@ positions = sa.Table(
     column("open_sell_notional", Exact()),
     column("as_of_seq", COUNT),
     postgresql_with=ROOM_TO_CHANGE,
-)
-
-limits = sa.Table(
-    "limits",
-    metadata,
-    key("account_id", ID, sa.ForeignKey("accounts.id")),
-    key("version", COUNT),
-    key("symbol", ID),
-    key("name", OneOf(LimitName)),
-    column("value", Exact()),
-    sa.CheckConstraint("version > 0", name="version"),
 )
 
 trading_state_changes = sa.Table(

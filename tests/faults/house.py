@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -19,7 +20,7 @@ from tests.faults.checker import Case, Item, gathered, unrest, violations
 from tests.faults.load import Follower, Trader
 from tests.faults.services import Services, database, query, until
 from tests.gateway.client import Client
-from tests.gateway.documents import PREVIEW
+from tests.gateway.documents import PREVIEW, SET_LIMITS
 from tests.gateway.process import STOP_S, complaints, environment, free_port
 from tests.gateway.tokens import minted
 from trading.ids import AccountID
@@ -162,6 +163,12 @@ class House:
         client = Client(gateway.url, minted(self.folder / "keys", user))
         self._stack.callback(client.close)
         return client
+
+    def limit(self, gateway: Gateway, name: str, value: str, account: str = "equity") -> Any:
+        """Have a risk officer set an account's limit, and return the answer."""
+        limits = [{"name": name, "value": value, "scope": {"accountId": account}}]
+        asked = {"limits": limits, "owner": "risk", "reason": "a test"}
+        return self.client(gateway, "risk_officer").data(SET_LIMITS, input=asked)
 
     # --- what they have written ---
 

@@ -57,9 +57,7 @@ def test_no_more_is_admitted_than_the_limit_has(
     house: House, limit: str, value: int, order_qty: str, admitted: int
 ) -> None:
     gateways = [house.start(), house.start("api")]
-    house.query(
-        f"UPDATE limits SET value = {value} WHERE name = '{limit}' AND account_id = 'equity'"
-    )
+    assert house.limit(gateways[0], limit, str(value))["__typename"] == "LimitsSet"
     house.priced(gateways[0], {**RESTING, "orderQty": "1"})
     clients = [house.client(gateways[number % 2]) for number in range(RACERS)]
 

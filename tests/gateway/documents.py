@@ -100,3 +100,11 @@ subscription($accountId: ID!, $afterSeq: Sequence) {
   }
 }
 """
+SET_LIMITS = """
+mutation($input: SetLimitsInput!) { setLimits(input: $input) {
+  __typename
+  ... on LimitsSet { version limits { name value scope { accountId symbol } } }
+  ... on LimitApprovalRequired { request { id state } loosened { name before { value } } }
+  ... on InvalidInput { errors { path code message } }
+} }
+"""

@@ -15,7 +15,7 @@ from persistence.opening import open_store
 from persistence.seed import seed, standard_limits
 from trading.account import Account
 from trading.ids import AccountID, TenantID, UserID
-from trading.instrument import Catalogue, SecurityType
+from trading.instrument import Catalogue
 from trading.permission import Entitlement
 from trading.ports import Environment
 
@@ -66,7 +66,7 @@ async def populate(data: Path) -> None:
         demo, other = TenantID("demo"), TenantID("other")
         for name, entitled in (("watched", {UserID("trader"): Entitlement.READ}), ("unheld", {})):
             account = _account(name, demo)
-            limits = standard_limits(account.id, SecurityType.COMMON_STOCK, catalogue)
+            limits = standard_limits(account.id)
             await store.accounts.add(account, limits, entitled)
         foreign = _account("foreign", other)
         stranger = User(
@@ -76,9 +76,8 @@ async def populate(data: Path) -> None:
             role="trader",
             accounts={foreign.id: Entitlement.TRADE},
         )
-        limits = standard_limits(foreign.id, SecurityType.COMMON_STOCK, catalogue)
         await store.accounts.add_tenant(
-            Tenant(id=other, name="Other"), [(foreign, limits)], [stranger]
+            Tenant(id=other, name="Other"), [foreign], standard_limits(foreign.id), [stranger]
         )
     finally:
         await store.close()

@@ -103,7 +103,9 @@ def test_an_account_is_added_with_limits_and_entitlements(command: Command, data
         rows = dict(store.execute("select id, cash from accounts").fetchall())
         limits = [
             store.execute(
-                "select symbol, name, value from limits where account_id = ? order by 1, 2", [each]
+                "select security_type, symbol, name, value from limit_values"
+                " where account_id = ? order by 1, 2, 3",
+                [each],
             ).fetchall()
             for each in ("equity", "second")
         ]

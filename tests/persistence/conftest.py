@@ -54,7 +54,8 @@ async def populate(store: SqlStore) -> None:
     )
     await store.accounts.add_tenant(
         Tenant(id=TENANT, name="Tenant"),
-        [(account(each), limits(each, MAX_ORDER_QTY=5)) for each in ("a", "b")],
+        [account(each) for each in ("a", "b")],
+        [limit for each in ("a", "b") for limit in limits(each, MAX_ORDER_QTY=5)],
         [trader],
     )
 

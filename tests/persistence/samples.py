@@ -10,7 +10,7 @@ from trading.decision import Check, RiskDecision, Verdict
 from trading.execution import ExecType, Fill, Origin
 from trading.ids import AccountID, ClOrdID, ExecID, InstrumentID, OrderID, TenantID, WireID
 from trading.instrument import Instrument, SecurityType
-from trading.limits import ANY_SYMBOL, LimitName, Limits
+from trading.limits import Limit, LimitName, LimitScope
 from trading.order import Order, OrdStatus, OrdType, Side, TimeInForce
 from trading.quote import Quote
 from trading.reject import OrdRejReason
@@ -58,12 +58,14 @@ def account(name: str, **fields: Any) -> Account:
     return replace(plain, **fields)
 
 
-def limits(account_id: str, version: int = 1, **values: int) -> Limits:
-    return Limits(
-        account_id=AccountID(account_id),
-        version=version,
-        values={(ANY_SYMBOL, LimitName(name)): Decimal(value) for name, value in values.items()},
-    )
+def limits(account_id: str, **values: int) -> list[Limit]:
+    scope = LimitScope(account_id=AccountID(account_id))
+    return [limit(LimitName(name), value, scope=scope) for name, value in values.items()]
+
+
+def limit(name: LimitName = LimitName.MAX_ORDER_QTY, value: int = 5, **fields: Any) -> Limit:
+    plain = Limit(scope=LimitScope(), name=name, value=Decimal(value), owner="risk", reason="test")
+    return replace(plain, **fields)
 
 
 def order(name: str, account_id: str = "a", **fields: Any) -> Order:

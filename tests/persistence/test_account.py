@@ -1,5 +1,6 @@
 """Tenants, users and accounts are added whole, or not at all; so is what a fresh store gets."""
 
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -10,9 +11,9 @@ from persistence.errors import StoreRefused
 from persistence.seed import seed, standard_limits
 from persistence.store import SqlStore
 from tests.persistence.samples import STOCK, TENANT, account, limits
-from trading.ids import AccountID, InstrumentID, TenantID, UserID
-from trading.instrument import SecurityType
-from trading.limits import LimitName
+from trading.ids import AccountID, TenantID, UserID
+from trading.instrument import Catalogue, SecurityType
+from trading.limits import LimitName, Limits, LimitSet
 from trading.permission import Entitlement
 
 TRADER = UserID("trader")
@@ -23,7 +24,9 @@ async def test_an_account_is_added_with_its_limits_and_users(store: SqlStore) ->
     await store.accounts.add(c, limits("c", MAX_ORDER_QTY=1), {TRADER: Entitlement.READ})
 
     assert await store.reads.accounts([c.id]) == [c]
-    assert await store.reads.limits(c.id) == limits("c", MAX_ORDER_QTY=1)
+    known = await store.reads.limits(c.id)
+    assert known is not None
+    assert {each.name: each.value for each in known.applying(0)} == {LimitName.MAX_ORDER_QTY: 1}
     user = await store.directory.user(TRADER)
     assert user is not None
     assert user.accounts == {"a": Entitlement.TRADE, "c": Entitlement.READ}
@@ -43,7 +46,9 @@ async def test_an_account_that_does_not_fit_is_refused_whole(
     new = account(account_id, tenant_id=tenant_id, broker="new")
 
     with pytest.raises(StoreRefused, match=message):
-        await store.accounts.add(new, limits(account_id, version=2), {user_id: Entitlement.TRADE})
+        await store.accounts.add(
+            new, limits(account_id, MAX_ORDER_QTY=2), {user_id: Entitlement.TRADE}
+        )
     assert new not in await store.reads.accounts([new.id])
 
 
@@ -52,13 +57,13 @@ async def test_a_tenant_is_added_whole_or_not_at_all(store: SqlStore) -> None:
     taken = account("a", tenant_id=other.id)
 
     with pytest.raises(StoreRefused, match="tenant other, or one of its accounts"):
-        await store.accounts.add_tenant(other, [(taken, limits("a", version=2))], [])
+        await store.accounts.add_tenant(other, [taken], limits("a", MAX_ORDER_QTY=2), [])
     assert await store.accounts.tenants() == [Tenant(id=TENANT, name="Tenant")]
 
 
 async def test_a_user_without_accounts_is_known(store: SqlStore) -> None:
     loner = User(id=UserID("loner"), tenant_id=TenantID("x"), name="L", role="viewer", accounts={})
-    await store.accounts.add_tenant(Tenant(id=TenantID("x"), name="X"), [], [loner])
+    await store.accounts.add_tenant(Tenant(id=TenantID("x"), name="X"), [], [], [loner])
 
     assert await store.directory.user(loner.id) == loner
     assert [user.id for user in await store.directory.users()] == ["loner", "trader"]
@@ -84,12 +89,14 @@ async def test_a_fresh_store_is_seeded_once(fresh: SqlStore) -> None:
     assert users[UserID("risk_officer_2")].role == users[UserID("risk_officer")].role
     for each in limits:
         assert each is not None
-        assert all(each.get(name) is not None for name in LimitName)
+        assert all(each.get(name, STOCK.id, at=0) is not None for name in LimitName)
 
 
 def test_sizes_follow_the_kind_of_instrument() -> None:
-    standard = standard_limits(AccountID("x"), SecurityType.FUTURE, [STOCK])
+    future = replace(STOCK, symbol="ESZ6", mic="XCME", security_type=SecurityType.FUTURE)
+    known = LimitSet().then(1, "one", standard_limits(AccountID("x")))
+    standard = Limits.of(account("x"), known, Catalogue([STOCK, future]))
 
-    assert standard.get(LimitName.MAX_ORDER_QTY, InstrumentID("ESZ6@XCME")) == 50
-    assert standard.get(LimitName.MAX_ORDER_QTY, STOCK.id) == 10_000
-    assert standard.get(LimitName.PRICE_COLLAR, STOCK.id) is not None
+    assert standard.get(LimitName.MAX_ORDER_QTY, future.id, at=0) == 50
+    assert standard.get(LimitName.MAX_ORDER_QTY, STOCK.id, at=0) == 10_000
+    assert standard.get(LimitName.PRICE_COLLAR, STOCK.id, at=0) is not None

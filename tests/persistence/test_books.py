@@ -13,7 +13,7 @@ from persistence import mapping
 from persistence.account import Tenant
 from persistence.store import SqlStore
 from tests.persistence.conftest import lent_store
-from tests.persistence.samples import account, limits
+from tests.persistence.samples import account
 from tests.persistence.test_mapping import items
 from trading.books import Books, Wants
 from trading.execution import ExecutionReport
@@ -75,8 +75,8 @@ def _draw_order(draw: st.DrawFn, books: Books, account_id: AccountID, name: str)
 async def saved_and_loaded(store: SqlStore, books: Books) -> Books:
     accounts = frozenset(books.accounts)
     tenant = Tenant(id=next(iter(books.accounts.values())).tenant_id, name="any")
-    fresh = [(account(each, tenant_id=tenant.id), limits(each)) for each in sorted(accounts)]
-    await store.accounts.add_tenant(tenant, fresh, [])
+    fresh = [account(each, tenant_id=tenant.id) for each in sorted(accounts)]
+    await store.accounts.add_tenant(tenant, fresh, [], [])
     async with store.transaction() as transaction:
         await transaction.lock(accounts)
         await transaction.save(books)

@@ -9,12 +9,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from persistence import mapping, tables
-from persistence.columns import Checks, Exact, OneOf, ScopedStates
+from persistence.columns import Asked, Checks, Exact, OneOf, ScopedStates
 from persistence.conduct import ConductText
 from persistence.rows import Rows
 from trading.account import TradingState
 from trading.conduct import Alike, Conduct
 from trading.decision import Check, Verdict
+from trading.ids import AccountID
+from trading.instrument import SecurityType
+from trading.limits import Limit, LimitName, LimitScope
 from trading.reject import OrdRejReason
 
 MAPPED: dict[str, Rows[Any]] = {
@@ -36,6 +39,24 @@ CHECKS = st.builds(
 )
 
 SCOPED = st.tuples(TEXTS, TEXTS, st.sampled_from(TradingState))
+LIMITS = st.builds(
+    Limit,
+    scope=st.builds(
+        LimitScope,
+        account_id=st.none() | TEXTS.map(AccountID),
+        security_type=st.none() | st.sampled_from(SecurityType),
+    ),
+    name=st.sampled_from(LimitName),
+    value=st.none() | DECIMALS,
+    owner=TEXTS,
+    reason=TEXTS,
+    effective_at=st.none() | INT64,
+    expires_at=st.none() | INT64,
+)
+
+
+SIMPLE = {sa.Boolean: st.booleans(), sa.BigInteger: INT64, Exact: DECIMALS}
+LISTS = {Checks: CHECKS, ScopedStates: SCOPED, Asked: LIMITS}
 
 CONDUCTS = st.builds(
     Conduct,
@@ -50,23 +71,16 @@ CONDUCTS = st.builds(
 )
 
 
-def values_of(column: sa.Column[Any]) -> st.SearchStrategy[Any]:  # noqa: PLR0911
+def values_of(column: sa.Column[Any]) -> st.SearchStrategy[Any]:
     match column.type:
-        case Exact():
-            return DECIMALS
         case OneOf(members=members):
             return st.sampled_from([*members.__members__.values()])
         case ConductText():
             return CONDUCTS
-        case Checks() | ScopedStates() as several:
-            each = CHECKS if isinstance(several, Checks) else SCOPED
-            return st.lists(each, max_size=2).map(tuple)
-        case sa.Boolean():
-            return st.booleans()
-        case sa.BigInteger():
-            return INT64
-        case _:
-            return TEXTS
+        case Checks() | ScopedStates() | Asked() as each:
+            return st.lists(LISTS[type(each)], max_size=2).map(tuple)
+        case each:
+            return SIMPLE.get(type(each), TEXTS)
 
 
 @st.composite

@@ -2,6 +2,8 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from decimal import Decimal
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -19,6 +21,8 @@ from tests.persistence import servers
 from tests.persistence.changes import A, B, load, place, save
 from tests.persistence.conftest import opened, opened_at, populate
 from tests.persistence.samples import STOCK, StoppedClock
+from trading.ids import InstrumentID
+from trading.limits import LimitName
 from trading.store import StoreUnavailable
 
 CATALOG = """
@@ -148,6 +152,14 @@ FIRST_RELEASE = """
     INSERT INTO gateway (id, environment, created_at, version) VALUES (1, 'sim', 7, '0.0.1');
     INSERT INTO cl_ord_ids (account_id, cl_ord_id, kind, body_hash, claimed_at)
         VALUES ('a', 'old', 'PlaceOrder', 'x', 1);
+    INSERT INTO instruments (symbol, mic, description, security_type, currency, tick, lot,
+        multiplier, calendar) VALUES ('AAPL', 'XNAS', '', 'COMMON_STOCK', 'USD', '1', '1', '1', ''),
+        ('ES', 'XCME', '', 'FUTURE', 'USD', '1', '1', '1', '');
+    INSERT INTO limits (account_id, version, symbol, name, value)
+        VALUES ('a', 1, '*', 'MAX_ORDER_QTY', '99'), ('a', 2, '*', 'MAX_ORDER_QTY', '7'),
+        ('a', 2, 'ES@XCME', 'MAX_ORDER_QTY', '2.50'), ('a', 2, '*', 'MAX_POSITION_QTY', '7'),
+        ('a', 2, 'ES@XCME', 'MAX_POSITION_QTY', '900'), ('b', 1, '*', 'MIN_BUYING_POWER', '0'),
+        ('b', 1, 'ES@XCME', 'MIN_BUYING_POWER', '5');
     INSERT INTO outbox (account_id, first_seq, last_seq) VALUES ('a', 1, 1)
 """
 
@@ -158,8 +170,30 @@ def first_release(connection: BareConnection) -> None:
         connection.text(statement)
 
 
+async def limits_still_hold(store: SqlStore) -> None:
+    """See what was permitted before, where the instrument's own limit held instead of another."""
+    books = await load(store)
+    found = {
+        (account_id, symbol, name): books.limits[account_id].get(name, symbol, at=0)
+        for account_id, symbol in product((A, B), (STOCK.id, InstrumentID("ES@XCME")))
+        for name in LimitName
+    }
+
+    assert {key: value for key, value in found.items() if value is not None} == {
+        (A, "AAPL@XNAS", "MAX_ORDER_QTY"): 7,
+        (A, "ES@XCME", "MAX_ORDER_QTY"): Decimal("2.5"),
+        (A, "AAPL@XNAS", "MAX_POSITION_QTY"): 7,
+        (A, "ES@XCME", "MAX_POSITION_QTY"): 900,
+        (B, "AAPL@XNAS", "MIN_BUYING_POWER"): 0,
+        (B, "ES@XCME", "MIN_BUYING_POWER"): 5,
+    }
+    # Above all that an account had, so that no decision's version means two things.
+    assert books.limits[A].version == 3
+
+
 async def still_there_and_at_work(store: SqlStore) -> None:
     """See what the first release left, and go on from it."""
+    await limits_still_hold(store)
     accounts = await store.reads.accounts([A, B])
     assert [(each.id, each.last_seq) for each in accounts] == [(A, 1), (B, 0)]
     assert len((await load(store, cl_ord_ids=[(A, "old")])).claims) == 1

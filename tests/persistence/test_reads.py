@@ -21,6 +21,7 @@ from trading.control import ApprovalRequest
 from trading.execution import ExecType
 from trading.ids import AccountID, ClOrdID, ExecID, InstrumentID, OrderID, UserID, WireID
 from trading.instrument import Instrument
+from trading.limits import LimitName
 from trading.order import Order, OrdStatus, Replacement, Side
 from trading.store import SHARDS, OrderFilter
 
@@ -198,7 +199,9 @@ async def test_accounts_heads_and_limits(store: SqlStore) -> None:
     accounts = await store.reads.accounts([B, A])
     assert accounts == [account("a", last_seq=2, open_orders=2), account("b")]
     assert await store.reads.heads([A, B]) == {A: 2, B: 0}
-    assert await store.reads.limits(A) == samples.limits("a", MAX_ORDER_QTY=5)
+    limits = await store.reads.limits(A)
+    assert limits is not None
+    assert {each.name: each.value for each in limits.applying(0)} == {LimitName.MAX_ORDER_QTY: 5}
     assert await store.reads.limits(AccountID("nobody")) is None
 
 

@@ -112,8 +112,9 @@ async def shared(store: SqlStore) -> None:
     tenant = TenantID("shared")
     of = [account(name, tenant_id=tenant, owner="o", cash=D(1)) for name in ("p", "q")]
     alone = account("r", tenant_id=tenant)
-    fresh = [(each, limits(each.id, MAX_ORDER_QTY=5)) for each in (*of, alone)]
-    await store.accounts.add_tenant(Tenant(id=tenant, name="Shared"), fresh, [])
+    fresh = [*of, alone]
+    theirs = [limit for each in fresh for limit in limits(each.id, MAX_ORDER_QTY=5)]
+    await store.accounts.add_tenant(Tenant(id=tenant, name="Shared"), fresh, theirs, [])
 
 
 P, Q, R = AccountID("p"), AccountID("q"), AccountID("r")

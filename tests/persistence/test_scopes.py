@@ -92,7 +92,7 @@ async def test_an_account_keeps_the_states_of_some_of_its_orders(store: SqlStore
 async def test_a_scope_has_the_accounts_that_it_names(store: SqlStore) -> None:
     other = TenantID("other")
     theirs = replace(account("c"), tenant_id=other, broker="another")
-    await store.accounts.add_tenant(Tenant(id=other, name="Other"), [(theirs, limits("c"))], [])
+    await store.accounts.add_tenant(Tenant(id=other, name="Other"), [theirs], limits("c"), [])
     c = AccountID("c")
 
     expected = {

@@ -9,8 +9,6 @@ from typing import Any
 import pytest
 from sqlalchemy.exc import IntegrityError
 
-from persistence import tables
-from persistence.connection import Connection
 from persistence.store import SqlStore
 from tests.persistence import samples
 from tests.persistence.changes import A, B, load, place, refuse_cancel, save, statements
@@ -21,7 +19,7 @@ from trading.command import CommandKind, CommandState
 from trading.control import ApprovalRequest, TradingStateChange
 from trading.execution import Break, BreakKind, ExecType
 from trading.ids import AccountID, ClOrdID, InstrumentID, OrderID, UserID, WireID
-from trading.limits import Limits
+from trading.limits import LimitName
 from trading.order import OrdStatus, Replacement
 
 
@@ -29,7 +27,7 @@ async def test_the_accounts_come_with_their_limits_and_nothing_else(store: SqlSt
     books = await load(store)
 
     assert books.accounts == {A: account("a"), B: account("b")}
-    assert books.limits[A] == samples.limits("a", MAX_ORDER_QTY=5)
+    assert own_limits(books, A) == {LimitName.MAX_ORDER_QTY: 5}
     assert not books.orders
     assert not books.positions
 
@@ -176,23 +174,6 @@ async def test_a_position_brings_its_reference_price(store: SqlStore) -> None:
     assert books.references == {each: samples.quote(each) for each in (AAPL, other)}
 
 
-async def test_the_newest_limits_are_in_force(store: SqlStore) -> None:
-    newer = samples.limits("a", version=2, MAX_OPEN_ORDERS=3)
-    await put_limits(store, newer)
-
-    books = await load(store)
-
-    assert books.limits == {A: newer, B: samples.limits("b", MAX_ORDER_QTY=5)}
-
-
-async def put_limits(store: SqlStore, limits: Limits) -> None:
-    rows = [
-        {"account_id": A, "version": limits.version, "symbol": symbol, "name": name, "value": value}
-        for (symbol, name), value in limits.values.items()
-    ]
-    await store._database.write(Connection.insert, tables.limits, rows)
-
-
 async def test_an_event_of_a_broker_is_recorded_once(store: SqlStore) -> None:
     await save(store, lambda books: books.new_broker_keys.append("k1"))
 
@@ -329,3 +310,7 @@ async def test_the_number_of_statements_does_not_grow(store: SqlStore) -> None:
 
     await save(store, place("0"))
     assert await cost("1") == await cost(*(f"many-{number}" for number in range(200)))
+
+
+def own_limits(books: Books, account_id: AccountID) -> dict[LimitName, Decimal | None]:
+    return {each.name: each.value for each in books.limits[account_id].applying(0)}

@@ -33,11 +33,14 @@ from trading.ids import (
     WireID,
 )
 from trading.instrument import Catalogue, Instrument, SecurityType
-from trading.limits import ANY_SYMBOL, LimitName, Limits
+from trading.limitrequest import LimitRequest, LimitRequestState, LimitVersion
+from trading.limits import Limit, LimitName, Limits, LimitScope, LimitSet
 from trading.order import Order, OrdStatus, OrdType, Side, TimeInForce
 from trading.outcome import (
     AmendResult,
     InvalidInput,
+    LimitsResult,
+    LimitsSet,
     MassCancelResult,
     OrderMassCancelReport,
     PlaceResult,
@@ -239,6 +242,17 @@ def a_principal(
     )
 
 
+def a_limit(value: int, **scope: Any) -> Limit:
+    return Limit(
+        scope=LimitScope(account_id=OURS, **scope),
+        name=LimitName.MAX_ORDER_QTY,
+        value=Decimal(value),
+        owner="risk",
+        reason="test",
+        version=3,
+    )
+
+
 class FakeReads:
     """The query side over lists; `calls` counts what was read, to show batching."""
 
@@ -315,11 +329,8 @@ class FakeReads:
         return {each.id: each.last_seq for each in self.all_accounts if each.id in accounts}
 
     async def limits(self, account_id: AccountID) -> Limits | None:
-        values = {
-            (AAPL, LimitName.MAX_ORDER_QTY): Decimal(5),
-            (ANY_SYMBOL, LimitName.MAX_ORDER_QTY): Decimal(9),
-        }
-        return Limits(account_id=account_id, version=3, values=values)
+        known = LimitSet().then(3, "three", [a_limit(5, symbol=AAPL), a_limit(9)])
+        return Limits.of(an_account(account_id), known, Catalogue())
 
     async def decision(self, account_id: AccountID, cl_ord_id: ClOrdID) -> RiskDecision | None:
         return a_decision() if (account_id, cl_ord_id) == (OURS, "c-o1") else None
@@ -442,6 +453,72 @@ class FakeStreams:
         yield a_change()
 
 
+def a_limit_request(state: LimitRequestState = LimitRequestState.PENDING) -> LimitRequest:
+    return LimitRequest(
+        id="r1",
+        tenant_id=TENANT,
+        version=3,
+        limits=(a_limit(7),),
+        state=state,
+        requested_by=UserID("u1"),
+        requested_at=NOON,
+        expires_at=NOON + 1,
+    )
+
+
+class FakeLimitDesk:
+    """Keeps what it was asked among the other commands; `result` is what `set_limits` answers."""
+
+    def __init__(self, commands: list[tuple[Any, ...]]) -> None:
+        self.commands = commands
+        self.result: LimitsResult = LimitsSet(4, [a_limit(5)])
+        self.pages: list[tuple[int, int | None]] = []
+
+    async def in_force(self, principal: Principal) -> Sequence[Limit]:
+        del principal
+        return [a_limit(5, symbol=AAPL), a_limit(9)]
+
+    async def versions(
+        self, principal: Principal, first: int, before: int | None
+    ) -> Sequence[LimitVersion]:
+        del principal
+        self.pages.append((first, before))
+        return [
+            LimitVersion(
+                version=3,
+                id="three",
+                requested_by=UserID("u1"),
+                approved_by=UserID("u2"),
+                changed_at=NOON,
+                limits=(a_limit(5),),
+            )
+        ]
+
+    async def requests(self, principal: Principal, first: int) -> Sequence[LimitRequest]:
+        del principal, first
+        return [a_limit_request()]
+
+    async def set_limits(self, principal: Principal, limits: Sequence[Limit]) -> LimitsResult:
+        self.commands.append((principal.user_id, limits))
+        return self.result
+
+    async def approve(self, principal: Principal, request_id: str) -> LimitsSet:
+        self.commands.append((principal.user_id, request_id))
+        return LimitsSet(4, [a_limit(7)])
+
+    async def deny(
+        self, principal: Principal, request_id: str, reason: str
+    ) -> LimitRequest | InvalidInput:
+        self.commands.append((principal.user_id, request_id, reason))
+        if not reason:
+            return InvalidInput((InputError(("input", "reason"), "REQUIRED", "say why"),))
+        return a_limit_request(LimitRequestState.DENIED)
+
+    async def withdraw(self, principal: Principal, request_id: str) -> LimitRequest:
+        self.commands.append((principal.user_id, request_id))
+        return a_limit_request(LimitRequestState.WITHDRAWN)
+
+
 class FakeQuotes:
     def __init__(self) -> None:
         self.newest: dict[InstrumentID, Quote] = {AAPL: a_quote()}
@@ -484,8 +561,10 @@ class World:
     desk: FakeDesk = field(default_factory=FakeDesk)
     quotes: FakeQuotes = field(default_factory=FakeQuotes)
     streams: FakeStreams = field(init=False)
+    limits: FakeLimitDesk = field(init=False)
 
     def __post_init__(self) -> None:
+        self.limits = FakeLimitDesk(self.desk.commands)
         self.streams = FakeStreams(self.reads)
 
     def context(self, principal: Principal | None) -> Context:
@@ -494,6 +573,7 @@ class World:
             principal=principal,
             desk=self.desk,
             control=self.desk,
+            limits=self.limits,
             reads=self.reads,
             streams=self.streams,
             quotes=self.quotes,

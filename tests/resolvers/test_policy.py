@@ -192,6 +192,7 @@ def test_an_interface_asks_what_its_types_ask(schema: Schema) -> None:
 # --- roles ---------------------------------------------------------------------------------------
 
 EVERYBODY = frozenset(Role)
+STAFF = EVERYBODY - {Role.PARTNER}
 TRADERS = frozenset({Role.TRADER, Role.PARTNER})
 CONTROLLERS = frozenset({Role.RISK_OFFICER, Role.OPERATOR})
 
@@ -211,12 +212,19 @@ WHOSE: Mapping[str, frozenset[Role]] = {
     "Query.instrument": EVERYBODY,
     "Query.instruments": EVERYBODY,
     "Query.tradingStates": EVERYBODY,
+    "Query.limits": STAFF,
+    "Query.limitVersions": STAFF,
+    "Query.limitRequests": STAFF,
     "Mutation.placeOrder": TRADERS,
     "Mutation.replaceOrder": TRADERS,
     "Mutation.cancelOrder": TRADERS,
     "Mutation.cancelAllOrders": TRADERS,
     "Mutation.setTradingState": CONTROLLERS,
     "Mutation.approveTradingState": CONTROLLERS,
+    "Mutation.setLimits": CONTROLLERS,
+    "Mutation.approveLimits": CONTROLLERS,
+    "Mutation.denyLimits": CONTROLLERS,
+    "Mutation.withdrawLimits": CONTROLLERS,
     "Subscription.orderReports": EVERYBODY,
     "Subscription.fills": EVERYBODY,
     "Subscription.quotes": EVERYBODY,
@@ -247,6 +255,11 @@ MUTATIONS = {
     "cancelAllOrders": '(input: {accountId: "ours", clOrdId: "c"})',
     "setTradingState": '(input: {scope: {accountId: "ours"}, state: HALTED, reason: "r"})',
     "approveTradingState": '(requestId: "r1")',
+    "setLimits": '(input: {limits: [{name: MAX_ORDER_QTY, scope: {accountId: "ours"}, value: "1"}],'
+    ' owner: "o", reason: "r"})',
+    "approveLimits": '(requestId: "r1")',
+    "denyLimits": '(requestId: "r1", reason: "r")',
+    "withdrawLimits": '(requestId: "r1")',
 }
 
 

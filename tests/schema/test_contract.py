@@ -18,7 +18,17 @@ from graphql import (
 from strawberry.schema.schema_converter import GraphQLCoreConverter
 
 from resolvers.root import Schema, sdl
-from schema import account, control, decision, execution, instrument, order, quote, viewer
+from schema import (
+    account,
+    control,
+    decision,
+    execution,
+    instrument,
+    limits,
+    order,
+    quote,
+    viewer,
+)
 from schema.definition import enum
 from tests.schema.sample import Sample
 
@@ -102,7 +112,12 @@ WITHHELD: dict[type, set[str]] = {
     execution.OrderCancelReject: {"tenant_id"},
     account.Account: {"tenant_id", "fence", "scoped_states", "scope_epoch", "conduct"},
     account.Position: {"cost", "open_buy_notional", "open_sell_notional"},
-    account.Limits: {"account_id"},
+    limits.Limits: {"account_id", "tenant_id", "broker", "known", "catalogue", "_found"},
+    limits.Limit: set(),
+    limits.LimitScope: set(),
+    limits.LimitVersion: {"id"},
+    limits.LimitRequest: {"tenant_id"},
+    limits.LoosenedLimit: set(),
     account.Break: {"account_id"},
     control.TradingStateChange: {"tenant_id"},
     control.ApprovalRequest: {"tenant_id", "approved_by", "scope"},

@@ -22,7 +22,7 @@ from trading.ids import (
     WireID,
 )
 from trading.instrument import Catalogue, Instrument, SecurityType
-from trading.limits import ANY_SYMBOL, LimitName, Limits
+from trading.limits import Limit, LimitName, Limits, LimitScope, LimitSet
 from trading.order import Order, OrdStatus, OrdType, Side, TimeInForce
 from trading.permission import Entitlement, Permission, Principal
 from trading.ports import BrokerOrder
@@ -102,8 +102,13 @@ def limits(name: str = "a", values: Mapping[str, Any] | None = None) -> Limits:
         LimitName.MAX_IN_DOUBT_ORDERS: D(10),
     }
     chosen = wide | {LimitName(key): value for key, value in (values or {}).items()}
-    scoped = {(ANY_SYMBOL, key): D(value) for key, value in chosen.items() if value is not None}
-    return Limits(account_id=AccountID(name), version=7, values=scoped)
+    scope = LimitScope(account_id=AccountID(name))
+    known = [
+        Limit(scope=scope, name=key, value=D(value), owner="risk", reason="test")
+        for key, value in chosen.items()
+        if value is not None
+    ]
+    return Limits.of(account(name), LimitSet().then(7, "seven", known), Catalogue([STOCK, FUTURE]))
 
 
 def quote(symbol: InstrumentID = AAPL, px: int = 100, **fields: Any) -> Quote:
