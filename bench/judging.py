@@ -19,6 +19,7 @@ from trading.account import Account, Position
 from trading.books import Books
 from trading.ids import AccountID, ClOrdID, InstrumentID, OrderID, TenantID, WireID
 from trading.instrument import Catalogue, Instrument, SecurityType
+from trading.limits import Limits, LimitSet
 from trading.order import Order, OrdStatus, OrdType, Side, TimeInForce
 from trading.ports import Capabilities, Environment, ReplaceModel
 from trading.quantity import use_exact_arithmetic
@@ -85,10 +86,12 @@ def _case(held: int) -> Case:
         broker="paper",
         cash=Decimal(1_000_000),
     )
+    catalogue = Catalogue(instruments)
+    known = LimitSet().then(1, "standard", standard_limits(account.id))
     books = Books(
-        catalogue=Catalogue(instruments),
+        catalogue=catalogue,
         accounts={account.id: account},
-        limits={account.id: standard_limits(account.id, SecurityType.COMMON_STOCK, instruments)},
+        limits={account.id: Limits.of(account, known, catalogue)},
     )
     for instrument in instruments:
         key = account.id, instrument.id

@@ -20,6 +20,8 @@ from gateway.assembly import VERSION
 from gateway.config import ConfigError, Settings
 from gateway.control import MODES, Word
 from gateway.exchange import exchange
+from gateway.limits import REFUSALS as LIMIT_REFUSALS
+from gateway.limits import add_limits, run_limits
 from gateway.risk import ReplayDiffers, replay
 from gateway.serve import serve
 from gateway.token import token_of_directory
@@ -49,6 +51,7 @@ _REFUSALS = (
     ReplayError,
     StoreRefused,
     StoreUnavailable,
+    *LIMIT_REFUSALS,
 )
 _EXIT_DIFFERS = 1
 _EXIT_REFUSED = 2
@@ -62,6 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     A halt that some owner of a session has not confirmed ends with 1, and so does a replayed
     decision that differs.
+    It is 3 for a change of limits that awaits another person.
     """
     options = _parser().parse_args(arguments)
     use_exact_arithmetic()
@@ -97,6 +101,10 @@ def _run(options: argparse.Namespace) -> int:
             print(f"added the account {options.id}")
         case "halt" | "release" | "approve" | "states":
             return asyncio.run(_control(settings, options))
+        case "limits":
+            text, status = asyncio.run(run_limits(settings, options))
+            print(text)
+            return status
         case "migrate":
             print(asyncio.run(migrate(settings)))
         case "check-config":
@@ -196,6 +204,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_control(commands)
     _add_documents(commands)
     _add_risk(commands)
+    add_limits(commands)
     migrating = commands.add_parser("migrate", help="bring the store's schema up to date")
     _add_data(migrating)
     commands.add_parser("sdl", help="print the GraphQL schema")

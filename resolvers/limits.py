@@ -1,6 +1,6 @@
 """Limits: reading, tightening, loosening."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Annotated
 
@@ -15,6 +15,7 @@ from schema.definition import field
 from schema.limits import Limit, LimitInput, LimitRequest, LimitVersion, SetLimitsInput
 from schema.outcome import SetLimitsResult
 from trading.ids import AccountID, InstrumentID, TenantID
+from trading.instrument import SecurityType
 from trading.outcome import BadUserInput, InvalidInput, LimitsResult
 from trading.permission import Permission, Principal
 from trading.reject import InputError
@@ -102,25 +103,30 @@ def _unsaid(limits: Sequence[LimitInput]) -> list[InputError]:
 
 def _limit(asked: LimitInput, change: SetLimitsInput, principal: Principal) -> trading.limits.Limit:
     where = asked.scope
-    tenant_id = TenantID(where.tenant_id) if where.tenant_id else None
-    if where.strategy_id and tenant_id is None:
+    tenant_id = _said(where.tenant_id, TenantID)
+    if tenant_id is None and _said(where.strategy_id, str) is not None:
         tenant_id = principal.tenant_id
     return trading.limits.Limit(
         scope=trading.limits.LimitScope(
-            broker=where.broker or None,
+            broker=_said(where.broker, str),
             tenant_id=tenant_id,
-            strategy_id=where.strategy_id or None,
-            account_id=AccountID(where.account_id) if where.account_id else None,
-            security_type=where.security_type or None,
-            symbol=InstrumentID(where.symbol) if where.symbol else None,
+            strategy_id=_said(where.strategy_id, str),
+            account_id=_said(where.account_id, AccountID),
+            security_type=_said(where.security_type, SecurityType),
+            symbol=_said(where.symbol, InstrumentID),
         ),
         name=asked.name,
         value=asked.value,
         owner=change.owner,
         reason=change.reason,
-        effective_at=change.effective_at or None,
-        expires_at=change.expires_at or None,
+        effective_at=_said(change.effective_at, int),
+        expires_at=_said(change.expires_at, int),
     )
+
+
+def _said[T, U](value: T | None, type_: Callable[[T], U]) -> U | None:
+    """Take what is given, an empty text too: only what is left out, or null, leaves it open."""
+    return None if value is None or value is UNSET else type_(value)
 
 
 def _shared(result: InvalidInput) -> InvalidInput:

@@ -29,9 +29,10 @@ REQUEST_LIFE_NS = 86_400_000_000_000
 """How long a request to loosen limits may wait for its approval: one day."""
 
 LIMITS_MAX = 1_000
-"""How many limits one change may set."""
+LOCAL_LIMITS_MAX = 10_000
+"""How many limits one change may set, over the API and at the machine itself."""
 
-_OWNER_MAX = 64
+_NAME_MAX = 64
 
 
 class LimitDesk:
@@ -197,22 +198,26 @@ class LimitDesk:
 
     def _named(self, limit: Limit) -> Limit:
         """Give an instrument its whole name, where a symbol alone says which it is."""
+        if limit.scope.symbol is None:
+            return limit
         try:
-            symbol = limit.scope.symbol and self._catalogue.resolve(limit.scope.symbol).id
+            symbol = self._catalogue.resolve(limit.scope.symbol).id
         except UnknownSymbol:
             return limit
         return replace(limit, scope=replace(limit.scope, symbol=symbol))
 
     def _errors(self, limits: Sequence[Limit], at: int) -> Iterator[InputError]:
-        if not 0 < len(limits) <= LIMITS_MAX:
-            yield _error("limits", "COUNT", f"set from 1 to {LIMITS_MAX} limits at a time")
+        most = LOCAL_LIMITS_MAX if self._is_local else LIMITS_MAX
+        if not 0 < len(limits) <= most:
+            yield _error("limits", "COUNT", f"set from 1 to {most} limits at a time")
             return
         seen = set()
         for number, limit in enumerate(limits):
             path = f"limits.{number}"
             yield from _limit_errors(path, limit, at)
-            if limit.scope.symbol and self._catalogue.get(limit.scope.symbol) is None:
-                message = f"no one instrument has the symbol {limit.scope.symbol}: say symbol@MIC"
+            symbol = limit.scope.symbol
+            if symbol is not None and self._catalogue.get(symbol) is None:
+                message = f"no one instrument has the symbol {symbol}: say symbol@MIC"
                 yield _error(f"{path}.scope.symbol", "UNKNOWN_SYMBOL", message)
             if limit.key in seen:
                 yield _error(path, "REPEATED", f"{limit.name} of {limit.scope} is set above: once")
@@ -291,11 +296,15 @@ def _limit_errors(path: str, limit: Limit, at: int) -> Iterator[InputError]:
             " symbol or a security type: one of each at most"
         )
         yield _error(f"{path}.scope", "SCOPE", message)
+    if (strategy_id := limit.scope.strategy_id) is not None:
+        named = "" if strategy_id == "*" else strategy_id
+        ask = "name one strategy, or leave it out"
+        yield from text_errors(f"{path}.scope.strategyId", named, ask, _NAME_MAX)
     if limit.value is not None and limit.value < ZERO:
         message = f"{plain(limit.value)} is negative: say 0 or more"
         yield _error(f"{path}.value", "NEGATIVE", message)
     yield from text_errors(f"{path}.reason", limit.reason, "say why the limit is set")
-    yield from text_errors(f"{path}.owner", limit.owner, "say who answers for it", _OWNER_MAX)
+    yield from text_errors(f"{path}.owner", limit.owner, "say who answers for it", _NAME_MAX)
     if limit.effective_at is not None and limit.effective_at <= at:
         message = "effectiveAt is over: leave it out to have it take effect at once"
         yield _error(f"{path}.effectiveAt", "PAST", message)

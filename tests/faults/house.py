@@ -164,6 +164,23 @@ class House:
         self._stack.callback(client.close)
         return client
 
+    def add_account(self, account_id: str, cash: str) -> None:
+        """Add an account like `equity`, as an operator does beside the gateways."""
+        arguments = ("account", "add", account_id, "--cash", cash)
+        subprocess.run(
+            [sys.executable, "-m", "gateway.cli", *arguments],
+            env=environment(
+                data=str(self.folder / "keys"),
+                database_url=self.database_url,
+                amqp_url=self.services.amqp,
+                redis_url=self.services.redis,
+                exchange=f"127.0.0.1:{self._market_port}",
+            ),
+            check=True,
+            capture_output=True,
+            timeout=START_S,
+        )
+
     def limit(self, gateway: Gateway, name: str, value: str, account: str = "equity") -> Any:
         """Have a risk officer set an account's limit, and return the answer."""
         limits = [{"name": name, "value": value, "scope": {"accountId": account}}]

@@ -1,68 +1,210 @@
-"""Two processes race for the last units of a limit: exactly what it admits is admitted."""
+"""Clients in four processes race for what a limit admits: exactly that is admitted."""
 
 import threading
 from collections import Counter
+from collections.abc import Callable, Sequence
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
-from tests.faults.house import House
+from tests.faults.house import Gateway, House
 from tests.gateway.client import Client
 from tests.gateway.documents import PLACE
 
 pytestmark = pytest.mark.faults
 
-RACERS = 12
-RESTING = {
-    "accountId": "equity",
-    "symbol": "AAPL",
-    "side": "BUY",
-    "ordType": "LIMIT",
-    "price": "222",
-    "timeInForce": "GOOD_TILL_CANCEL",
-}
+PROCESSES, CLIENTS, ORDERS = 4, 16, 10_000
+
+# Far from the market and within the collar: these rest, and nothing of them is given back.
+RESTING = {"side": "BUY", "ordType": "LIMIT", "timeInForce": "GOOD_TILL_CANCEL"}
+STOCK = RESTING | {"symbol": "AAPL", "price": "222"}
+
+PLACE_BARELY = PLACE[: PLACE.index("{ placeOrder")] + (
+    "{ placeOrder(input: $input, waitFor: $waitFor) { ... on Order { rejectedBy text } } }"
+)
 
 
-def raced(clients: list[Client], order_qty: str) -> Counter[str]:
-    """Have as many clients as there are place an order each at the same moment."""
-    start, outcomes = threading.Barrier(len(clients)), Counter[str]()
+class Race:
+    """One kind of limit: an account of its own, its limits, and what exactly they admit."""
+
+    def __init__(
+        self,
+        name: str,
+        limits: dict[str, str],
+        admitted: int,
+        order: Callable[[int], dict[str, Any]],
+        *,
+        code: str,
+        cash: str = "1000000",
+    ) -> None:
+        self.account, self.limits, self.admitted = f"race-{name}", limits, admitted
+        self.order, self.code, self.cash = order, code, cash
+
+    def run(self, clients: Sequence[Client], count: int) -> Counter[str]:
+        """Have each client place its share of the orders, all at the same time."""
+        start, outcomes = threading.Barrier(len(clients)), Counter[str]()
+        lock, failures = threading.Lock(), list[BaseException]()
+
+        def place(mine: range, client: Client) -> None:
+            found = Counter[str]()
+            try:
+                start.wait()
+                for number in mine:
+                    ids = {"accountId": self.account, "clOrdId": f"racer-{number}"}
+                    placed = client.data(
+                        PLACE_BARELY, input=self.order(number) | ids, waitFor="COMMIT"
+                    )
+                    refused = placed["rejectedBy"] and placed["text"].split(":")[0]
+                    found[refused or "admitted"] += 1
+            except BaseException as failure:  # noqa: BLE001 - a thread's failure must fail the test
+                failures.append(failure)
+            with lock:
+                outcomes.update(found)
+
+        threads = [
+            threading.Thread(target=place, args=(range(number, count, len(clients)), client))
+            for number, client in enumerate(clients)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert not failures, failures
+        return outcomes
+
+
+def every_twentieth(fits: str, beyond: str) -> Callable[[int], dict[str, Any]]:
+    return lambda number: STOCK | {"orderQty": beyond if number % 20 else fits}
+
+
+def races() -> list[Race]:
+    """Name the kinds; those of one order alone tell each order apart, the others add them up."""
+    share = ORDERS // 6
+    of_order = -(-share // 20)
+    return [
+        Race(
+            "open-orders",
+            {"MAX_OPEN_ORDERS": "100"},
+            100,
+            lambda _: STOCK | {"orderQty": "1"},
+            code="TOO_MANY_OPEN_ORDERS",
+        ),
+        Race(
+            "position",
+            {"MAX_POSITION_QTY": "301"},
+            100,
+            lambda _: STOCK | {"orderQty": "3"},
+            code="POSITION_LIMIT",
+        ),
+        Race(
+            "quantity",
+            {"MAX_ORDER_QTY": "4"},
+            of_order,
+            every_twentieth("4", "5"),
+            code="QTY_EXCEEDS_MAX",
+        ),
+        Race(
+            "notional",
+            {"MAX_ORDER_NOTIONAL": "888"},
+            of_order,
+            every_twentieth("4", "5"),
+            code="NOTIONAL_EXCEEDS_MAX",
+        ),
+        # Of the million, less what must remain, each order reserves 22,200.
+        Race(
+            "buying-power",
+            {"MIN_BUYING_POWER": "1000"},
+            (1_000_000 - 1_000) // 22_200,
+            lambda _: STOCK | {"orderQty": "100"},
+            code="INSUFFICIENT_BUYING_POWER",
+        ),
+    ]
+
+
+FUTURE = """
+{ instrument(symbol: "ESZ6") { initialMargin tick } quotes(symbols: ["ESZ6"]) { bid } }
+"""
+
+
+def margin_race(client: Client) -> Race:
+    """Of the cash, each contract takes its initial margin, whatever its price."""
+    found = client.answer(FUTURE)["data"]
+    tick, bid = Decimal(found["instrument"]["tick"]), Decimal(found["quotes"][0]["bid"])
+    price = str((bid * Decimal("0.97") // tick) * tick)
+    admitted = int(Decimal(1_000_000) // Decimal(found["instrument"]["initialMargin"]))
+    return Race(
+        "margin",
+        {"MAX_POSITION_QTY": str(admitted * 10)},
+        admitted,
+        lambda _: RESTING | {"symbol": "ESZ6", "price": price, "orderQty": "1"},
+        code="INSUFFICIENT_BUYING_POWER",
+    )
+
+
+def limited(house: House, gateway: Gateway, race: Race) -> None:
+    for name, value in race.limits.items():
+        answer = house.limit(gateway, name, value, race.account)
+        assert answer["__typename"] == "LimitsSet", answer
+
+
+def test_exactly_what_a_limit_admits_is_admitted(house: House) -> None:
+    for name in ("open-orders", "position", "quantity", "notional", "buying-power", "margin"):
+        house.add_account(f"race-{name}", cash="1000000")
+    gateways = [house.start(), *(house.start("api") for _ in range(PROCESSES - 1))]
+    clients = [house.client(gateways[number % PROCESSES]) for number in range(CLIENTS)]
+    found = [*races(), margin_race(clients[0])]
+
+    for race in found:
+        limited(house, gateways[0], race)
+        outcomes = race.run(clients, ORDERS // len(found))
+
+        assert outcomes["admitted"] == race.admitted, (race.account, outcomes)
+        assert set(outcomes) == {"admitted", race.code}, (race.account, outcomes)
+        assert outcomes.total() == ORDERS // len(found)
+    case = house.balanced()
+    admitted = sum(race.admitted for race in found)
+    assert sum(order.is_open for order in case.market.ledger.orders.values()) == admitted
+
+
+def test_after_a_tightening_is_acknowledged_nothing_is_admitted_by_the_limit_before(
+    house: House,
+) -> None:
+    """One process is told, and others place as fast as they can meanwhile."""
+    house.add_account("raced", cash="1000000")
+    gateways = [house.start(), house.start("api")]
+    clients = [house.client(gateways[number % 2]) for number in range(8)]
+    house.client(gateways[0]).placed(**STOCK, accountId="raced", clOrdId="first", orderQty="1")
+    started, done = threading.Event(), threading.Event()
+    outcomes: list[tuple[bool, bool]] = []
 
     def place(number: int, client: Client) -> None:
-        start.wait()
-        order: Any = {**RESTING, "clOrdId": f"racer-{number}", "orderQty": order_qty}
-        placed = client.data(PLACE, input=order, waitFor="COMMIT")
-        outcomes[placed["rejectedBy"] or "admitted"] += 1
+        for turn in range(200):
+            ids = {"accountId": "raced", "clOrdId": f"{number}-{turn}", "orderQty": "1"}
+            asked_after = done.is_set()
+            placed = client.data(PLACE_BARELY, input=STOCK | ids, waitFor="COMMIT")
+            outcomes.append((asked_after, placed["rejectedBy"] is None))
+            if turn == 5:
+                started.set()
 
-    threads = [
-        threading.Thread(target=place, args=(number, client))
-        for number, client in enumerate(clients)
-    ]
+    threads = [threading.Thread(target=place, args=each) for each in enumerate(clients)]
     for thread in threads:
         thread.start()
+    assert started.wait(60)
+    answer = house.limit(gateways[0], "MAX_ORDER_QTY", "0", "raced")
+    # What the acknowledgement found recorded is all that there will ever be.
+    counted = house.query(ADMITTED)[0]["count"]
+    done.set()
     for thread in threads:
         thread.join()
-    return outcomes
+
+    assert answer["__typename"] == "LimitsSet"
+    assert 0 < counted == house.query(ADMITTED)[0]["count"]
+    assert (True, True) not in outcomes
+    assert {(False, True), (True, False)} <= set(outcomes)
+    house.balanced()
 
 
-@pytest.mark.parametrize(
-    ("limit", "value", "order_qty", "admitted"),
-    [
-        ("MAX_OPEN_ORDERS", 5, "1", 5),
-        ("MAX_POSITION_QTY", 50, "10", 5),
-        # Of the million that the account has, each order reserves 222,000.
-        ("MIN_BUYING_POWER", 0, "1000", 4),
-    ],
+ADMITTED = (
+    "SELECT count(*) AS count FROM orders WHERE account_id = 'raced' AND status <> 'REJECTED'"
 )
-def test_no_more_is_admitted_than_the_limit_has(
-    house: House, limit: str, value: int, order_qty: str, admitted: int
-) -> None:
-    gateways = [house.start(), house.start("api")]
-    assert house.limit(gateways[0], limit, str(value))["__typename"] == "LimitsSet"
-    house.priced(gateways[0], {**RESTING, "orderQty": "1"})
-    clients = [house.client(gateways[number % 2]) for number in range(RACERS)]
-
-    outcomes = raced(clients, order_qty)
-
-    assert outcomes == {"admitted": admitted, "GATEWAY": RACERS - admitted}
-    case = house.balanced()
-    assert sum(order.is_open for order in case.market.ledger.orders.values()) == admitted

@@ -187,6 +187,10 @@ async def test_one_approved_late_begins_at_once_and_one_too_late_not_at_all(
         await desk.approve(SECOND, too_late.id)
 
 
+def strategy(name: str) -> LimitScope:
+    return LimitScope(tenant_id=TENANT, strategy_id=name)
+
+
 @pytest.mark.parametrize(
     ("wrong", "path", "code"),
     [
@@ -199,6 +203,18 @@ async def test_one_approved_late_begins_at_once_and_one_too_late_not_at_all(
         (on_a(1, effective_at=5, expires_at=5), "expiresAt", "PAST"),
         (on_a(1, scope=LimitScope(account_id=A, tenant_id=TENANT)), "scope", "SCOPE"),
         (on_a(1, scope=LimitScope(strategy_id="s")), "scope", "SCOPE"),
+        (
+            on_a(1, scope=LimitScope(tenant_id=TENANT, strategy_id="*")),
+            "scope.strategyId",
+            "REQUIRED",
+        ),
+        (
+            on_a(1, scope=LimitScope(tenant_id=TENANT, strategy_id="")),
+            "scope.strategyId",
+            "REQUIRED",
+        ),
+        (on_a(1, scope=LimitScope(symbol=InstrumentID(""))), "scope.symbol", "UNKNOWN_SYMBOL"),
+        (on_a(1, scope=LimitScope(broker="")), "scope.broker", "UNKNOWN"),
         (on_a(1, scope=replace(OF_A, symbol=InstrumentID("AA"))), "scope.symbol", "UNKNOWN_SYMBOL"),
         (on_a(1, scope=LimitScope(broker="nobody")), "scope.broker", "UNKNOWN"),
     ],
