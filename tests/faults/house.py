@@ -11,12 +11,13 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 
-from tests.faults.checker import Case, Item, gathered, unrest, violations
+from tests.faults.checker import SEEDED, Case, Item, gathered, unrest, violations
 from tests.faults.load import Follower, Trader
 from tests.faults.services import Services, database, query, until
 from tests.gateway.client import Client
@@ -115,6 +116,8 @@ class House:
         self._market_port = free_port()
         self.exchange = self.open_exchange()
         self.gateways: list[Gateway] = []
+        self.opening = dict(SEEDED)
+        """The cash with which accounts began."""
 
     # --- processes ---
 
@@ -166,6 +169,7 @@ class House:
 
     def add_account(self, account_id: str, cash: str) -> None:
         """Add an account like `equity`, as an operator does beside the gateways."""
+        self.opening[AccountID(account_id)] = Decimal(cash)
         arguments = ("account", "add", account_id, "--cash", cash)
         subprocess.run(
             [sys.executable, "-m", "gateway.cli", *arguments],
@@ -195,7 +199,7 @@ class House:
 
     def case(self, streams: Sequence[Sequence[Item]] = ()) -> Case:
         """Read both sides as they are now."""
-        return asyncio.run(gathered(self.database_url, self.journal, streams=streams))
+        return asyncio.run(gathered(self.database_url, self.journal, self.opening, streams))
 
     def query(self, statement: str) -> list[sa.RowMapping]:
         """Ask the database."""
