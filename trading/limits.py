@@ -190,7 +190,7 @@ type _ByName = Mapping[LimitName, tuple[Limit, ...]]
 type InForce = Mapping[LimitName, Limit]
 """The strictest limit of each name, with the scope that it comes from."""
 
-_WHOM = ((), ("broker",), ("tenant_id",), ("tenant_id", "strategy_id"), ("account_id",))
+_WHOM = (("account_id",), ("tenant_id", "strategy_id"), ("tenant_id",), ("broker",), ())
 _WHAT = ((), ("security_type",), ("symbol",))
 SHAPES = frozenset(frozenset(whom + what) for whom, what in product(_WHOM, _WHAT))
 """What a scope may say: one of these sets of its fields, and nothing else."""
@@ -261,6 +261,10 @@ class LimitSet:
         """Return the scopes at which something was said of a limit."""
         return (scope for scope, names in self._limits.items() if name in names)
 
+    def is_set(self, place: LimitScope, name: LimitName, at: int) -> bool:
+        """Tell whether any limit of a name applies at a place."""
+        return any(self.own(scope, name, at) is not None for scope in _around(place))
+
     def instants(self, after: int) -> Sequence[int]:
         """Return when, after an instant, anything begins or ceases to hold by the clock."""
         return self._instants[bisect_right(self._instants, after) :]
@@ -300,7 +304,7 @@ def is_stricter(limit: Limit, other: Limit | None) -> bool:
 
 
 def _around(place: LimitScope) -> Iterator[LimitScope]:
-    """Return the scopes that a place lies in, the widest first."""
+    """Return the scopes that a place lies in, those of its account first."""
     for whom, what in product(_WHOM, _WHAT):
         said = {name: getattr(place, name) for name in whom + what}
         if None not in said.values():

@@ -45,21 +45,28 @@ class World:
         self, within: LimitScope, name: LimitName, known: LimitSet, at: int
     ) -> LimitScope | None:
         """Return a place within another where orders can be and a limit is not set, or None."""
-
-        def is_set(place: LimitScope) -> bool:
-            return name in known.strictest(place, at)
-
         for account_id, whose in self.accounts.items():
             if not within.reaches(account_id, whose):
                 continue
             mine = self.common(within, LimitScope(account_id=account_id))
-            if mine is None or is_set(mine):
+            if mine is None or known.is_set(mine, name, at):
                 continue
-            types = {each for each in SecurityType if not is_set(replace(mine, security_type=each))}
-            for instrument in self.catalogue:
-                place = self.common(mine, LimitScope(symbol=instrument.id))
-                if instrument.security_type in types and place is not None and not is_set(place):
-                    return place
+            if (place := self._bare(mine, name, known, at)) is not None:
+                return place
+        return None
+
+    def _bare(
+        self, mine: LimitScope, name: LimitName, known: LimitSet, at: int
+    ) -> LimitScope | None:
+        """Look among the instruments, of whole types at once where a limit is set for a type."""
+        kinds = {each: replace(mine, security_type=each) for each in SecurityType}
+        bare = {each for each, place in kinds.items() if not known.is_set(place, name, at)}
+        for instrument in self.catalogue:
+            place = self.common(mine, LimitScope(symbol=instrument.id))
+            if place is None or instrument.security_type not in bare:
+                continue
+            if not known.is_set(place, name, at):
+                return place
         return None
 
     def common(self, one: LimitScope, other: LimitScope) -> LimitScope | None:
