@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.faults.house import Gateway, House
+from tests.faults.services import until
 from tests.gateway.client import Client
 
 pytestmark = pytest.mark.faults
@@ -162,9 +163,14 @@ FUTURE = """
 """
 
 
+def _quoted(client: Client) -> Any:
+    found = client.answer(FUTURE)["data"]
+    return found["quotes"] and found
+
+
 def margin_race(client: Client) -> Race:
     """Of the cash, each contract takes its initial margin, whatever its price."""
-    found = client.answer(FUTURE)["data"]
+    found = until(lambda: _quoted(client))
     tick, bid = Decimal(found["instrument"]["tick"]), Decimal(found["quotes"][0]["bid"])
     price = str((bid * Decimal("0.97") // tick) * tick)
     admitted = int(Decimal(1_000_000) // Decimal(found["instrument"]["initialMargin"]))
@@ -209,7 +215,7 @@ def test_after_a_tightening_is_acknowledged_nothing_is_admitted_by_the_limit_bef
     house.add_account("raced", cash="1000000")
     gateways = [house.start(), house.start("api")]
     clients = [house.client(gateways[number % 2]) for number in range(8)]
-    house.client(gateways[0]).placed(**STOCK, accountId="raced", clOrdId="first", orderQty="1")
+    house.priced(gateways[0], STOCK | {"accountId": "raced", "orderQty": "1"})
     started, done = threading.Event(), threading.Event()
     outcomes: list[tuple[bool, bool]] = []
 
