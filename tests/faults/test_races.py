@@ -21,11 +21,8 @@ PROCESSES, CLIENTS, ORDERS = 4, 16, 10_000
 RESTING = {"side": "BUY", "ordType": "LIMIT", "timeInForce": "GOOD_TILL_CANCEL"}
 STOCK = RESTING | {"symbol": "AAPL", "price": "222"}
 
-IN_FLIGHT = 5
-"""How many requests a client has under way."""
-
-AT_A_TIME = 20
-"""How many orders a request places, one after the other: all that a document may have."""
+AT_A_TIME = 10
+"""How many orders a request places, one after the other: few enough for the client's patience."""
 
 PATIENCE = 100
 
@@ -67,8 +64,7 @@ class Race:
 
     def run(self, clients: Sequence[Client], count: int) -> Counter[str]:
         """Have each client place its share of the orders, all at the same time."""
-        lines = [client for client in clients for _ in range(IN_FLIGHT)]
-        start, outcomes = threading.Barrier(len(lines)), Counter[str]()
+        start, outcomes = threading.Barrier(len(clients)), Counter[str]()
         lock, failures = threading.Lock(), list[BaseException]()
 
         def place(mine: range, client: Client) -> None:
@@ -83,8 +79,8 @@ class Race:
                 outcomes.update(found)
 
         threads = [
-            threading.Thread(target=place, args=(range(number, count, len(lines)), client))
-            for number, client in enumerate(lines)
+            threading.Thread(target=place, args=(range(number, count, len(clients)), client))
+            for number, client in enumerate(clients)
         ]
         for thread in threads:
             thread.start()
