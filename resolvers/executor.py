@@ -44,7 +44,10 @@ type Leaves = Mapping[str, Mapping[str, Leaf]]
 """The fields of each type that are no more than an attribute."""
 
 ROWS_AT_ONCE = 100
-"""How many rows of a list are completed before others have their turn."""
+"""How many rows of leaves are completed before others have their turn."""
+
+RICH_ROWS_AT_ONCE = 25
+"""How many rows with more to them are, and gather what they read."""
 
 _SENT = (str, int, bool)
 _NEVER_AWAITED = frozenset({str, int, bool, dict, list, tuple, type(None)})
@@ -219,11 +222,13 @@ class LeanExecutor(Executor[None]):
     ) -> Any:
         """Complete a list: a long one in parts, between which others have their turn."""
         if isinstance(result, list | tuple):
-            if len(result) > ROWS_AT_ONCE:
-                return self._in_parts(return_type.of_type, field_details_list, info, path, result)
-            rows = self._plain_rows(return_type.of_type, field_details_list, info, result)
+            rows = None
+            if len(result) <= ROWS_AT_ONCE:
+                rows = self._plain_rows(return_type.of_type, field_details_list, info, result)
             if rows is not None:
                 return rows
+            if len(result) > RICH_ROWS_AT_ONCE:
+                return self._in_parts(return_type.of_type, field_details_list, info, path, result)
         return super().complete_list_value(
             return_type, field_details_list, info, path, result, position_context
         )
@@ -257,31 +262,43 @@ class LeanExecutor(Executor[None]):
         items: Sequence[Any],
     ) -> list[Any]:
         completed: list[Any] = []
-        for start in range(0, len(items), ROWS_AT_ONCE):
+        while len(completed) < len(items):
+            start = len(completed)
             some = items[start : start + ROWS_AT_ONCE]
             rows = self._plain_rows(item_type, field_details_list, info, some)
-            if rows is not None:
-                completed += rows
-                await asyncio.sleep(0)
-                continue
-            part: list[Any] = []
-            waiting = []
-            try:
-                for index, item in enumerate(some):
-                    key = path.add_key(start + index, None)
-                    if self.complete_list_item_value(
-                        item, part, item_type, field_details_list, info, key, None
-                    ):
-                        waiting.append(index)
-            except Exception:
-                self.settle_in_background([part[index] for index in waiting])
-                raise
-            found = await gather_with_cancel(*(part[index] for index in waiting))
-            for index, value in zip(waiting, found, strict=True):
-                part[index] = value
-            completed += part
+            if rows is None:
+                some = some[:RICH_ROWS_AT_ONCE]
+                rows = await self._rich_rows(item_type, field_details_list, info, path, some, start)
+            completed += rows
             await asyncio.sleep(0)
         return completed
+
+    async def _rich_rows(
+        self,
+        item_type: Any,
+        field_details_list: FieldDetailsList,
+        info: GraphQLResolveInfo[Any],
+        path: Path,
+        items: Sequence[Any],
+        start: int,
+    ) -> list[Any]:
+        """Complete items from a place in their list on, as graphql-core does."""
+        rows: list[Any] = []
+        waiting = []
+        try:
+            for index, item in enumerate(items):
+                key = path.add_key(start + index, None)
+                if self.complete_list_item_value(
+                    item, rows, item_type, field_details_list, info, key, None
+                ):
+                    waiting.append(index)
+        except Exception:
+            self.settle_in_background([rows[index] for index in waiting])
+            raise
+        found = await gather_with_cancel(*(rows[index] for index in waiting))
+        for index, value in zip(waiting, found, strict=True):
+            rows[index] = value
+        return rows
 
     def _row(self, parent: GraphQLObjectType, fields: GroupedFieldSet) -> Row | None:
         """Return what reads these fields of an object, if they are all leaves."""

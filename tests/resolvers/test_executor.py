@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from graphql import ExecutionResult, execute, parse
 
-from resolvers.executor import ROWS_AT_ONCE
+from resolvers.executor import RICH_ROWS_AT_ONCE, ROWS_AT_ONCE
 from resolvers.root import Schema
 from tests.resolvers.fakes import AAPL, OURS, World, a_principal
 from trading.account import Position
@@ -72,7 +72,9 @@ def position(number: int, **changes: Any) -> Position:
 LONG = 2 * ROWS_AT_ONCE + 50
 
 
-@pytest.mark.parametrize("count", [0, 1, ROWS_AT_ONCE, ROWS_AT_ONCE + 1, LONG])
+@pytest.mark.parametrize(
+    "count", [0, 1, RICH_ROWS_AT_ONCE, RICH_ROWS_AT_ONCE + 1, ROWS_AT_ONCE, ROWS_AT_ONCE + 1, LONG]
+)
 @pytest.mark.parametrize("selection", ["symbol netQty", "netQty markPx", "netQty account { id }"])
 def test_a_long_list_is_whole_and_in_order(
     schema: Schema, world: World, count: int, selection: str
