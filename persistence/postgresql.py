@@ -51,6 +51,7 @@ _READING = Limits(connections=4, wait_s=5.0, lock_s=2.0, statement_s=5.0)
 _RESERVE = Limits(connections=3, wait_s=5.0, lock_s=5.0, statement_s=10.0)
 
 _CONNECT_S = 5.0
+_STATEMENTS_KEPT = 512
 # How much later than the server the client gives up: then the network is gone, not the statement.
 _MARGIN_S = 2.0
 _TRIES = 3
@@ -260,6 +261,9 @@ def _options(url: sa.URL, limits: Limits) -> dict[str, Any]:
         "timeout": _CONNECT_S,
         "command_timeout": limits.statement_s + _MARGIN_S,
         "target_session_attrs": "primary",
+        # What a transaction writes is a long statement; none is made up at run time.
+        "statement_cache_size": _STATEMENTS_KEPT,
+        "max_cacheable_statement_size": 0,
         "server_settings": settings,
     }
 

@@ -22,8 +22,7 @@ from inspect import iscoroutinefunction
 from itertools import count
 from typing import Any
 
-import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql.asyncpg import AsyncAdapt_asyncpg_connection
+import asyncpg
 
 import events.shards
 import gateway.leased
@@ -74,15 +73,20 @@ def _write_through(connection: Connection, message: Any) -> None:
     os.write(connection._transport.get_extra_info("socket").fileno(), encode(message))
 
 
-_IN_DESK: Mapping[str, Any] = {"of": sa.Connection, "method": "commit", "inside": CommandQueue}
-_IN_SESSION: Mapping[str, Any] = {"of": sa.Connection, "method": "commit", "inside": BrokerSession}
+_COMMIT: Mapping[str, Any] = {
+    "of": asyncpg.Connection,
+    "method": "execute",
+    "concerns": lambda _, statement: statement == "COMMIT",
+}
+_IN_DESK: Mapping[str, Any] = {**_COMMIT, "inside": CommandQueue}
+_IN_SESSION: Mapping[str, Any] = {**_COMMIT, "inside": BrokerSession}
 
 POINTS: Mapping[str, Point] = {
     "before-the-transaction": Point(of=CommandQueue, method="_commit"),
     # The driver has asked what the statement is, and not yet for its rows.
     "in-a-statement": Point(
-        of=AsyncAdapt_asyncpg_connection,
-        method="_prepare",
+        of=asyncpg.Connection,
+        method="_get_statement",
         after=True,
         concerns=lambda _, statement, *__: "FROM positions" in statement,
         inside=CommandQueue,
@@ -121,7 +125,7 @@ def arm(point: Point, nth: int, strike: Callable[[], None]) -> None:
     """Have something strike when the process comes to a point for the nth time."""
     original, passes = getattr(point.of, point.method), count(1)
 
-    def come(*args: Any) -> None:
+    def come(*args: Any, **_: object) -> None:
         here = point.inside is None or _inside.get() is point.inside
         if here and point.concerns(*args) and next(passes) == nth:
             logger.warning("struck at pass %d", nth)
