@@ -4,6 +4,9 @@
 .PHONY: help setup run test test-browser test-foreign test-crash test-crowd test-services test-faults bench check \
 	lint types imports sdl-check documents-check format sdl lint-deploy lock clean
 
+# Where it is set, each of the suites' many processes compiles and rewrites every file for itself.
+unexport PYTHONDONTWRITEBYTECODE
+
 BIN := .venv/bin
 SETUP := .venv/setup.stamp
 NODE_MODULES := tests/foreign/node_modules/setup.stamp

@@ -3,8 +3,9 @@
 import ast
 import statistics
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path, PurePosixPath
 
 ROOT = Path(__file__).parents[2]
@@ -50,12 +51,14 @@ type Finding = tuple[int, str]
 type Rule = Callable[[Source], Iterator[Finding]]
 
 
-def product(root: Path = ROOT) -> Iterator[Source]:
-    """Read every module of the packages."""
-    for package in PACKAGES:
-        for path in sorted((root / package).rglob("*.py")):
-            name = path.relative_to(root).as_posix()
-            yield Source.of(name, path.read_text(encoding="utf-8"))
+@cache
+def product() -> tuple[Source, ...]:
+    """Read every module of the packages, once for all rules."""
+    return tuple(
+        Source.of(path.relative_to(ROOT).as_posix(), path.read_text(encoding="utf-8"))
+        for package in PACKAGES
+        for path in sorted((ROOT / package).rglob("*.py"))
+    )
 
 
 def functions(source: Source) -> Iterator[Function]:
@@ -70,7 +73,7 @@ def length(node: Function) -> int:
     return (node.end_lineno or node.lineno) - node.lineno + 1
 
 
-def median_length(sources: list[Source]) -> float:
+def median_length(sources: Iterable[Source]) -> float:
     """Find the median length of all functions, in lines."""
     return statistics.median(length(f) for source in sources for f in functions(source))
 

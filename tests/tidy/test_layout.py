@@ -44,9 +44,15 @@ def test_the_promised_name_exists(name: str) -> None:
     assert (ROOT / name).exists()
 
 
+@pytest.fixture(scope="module")
+def owners() -> dict[str, list[str]]:
+    """Map each package that is installed to the distributions that install it."""
+    return dict(metadata.packages_distributions())
+
+
 @pytest.mark.parametrize("package", PACKAGES)
-def test_no_other_distribution_owns_the_package(package: str) -> None:
-    assert strangers(package, dict(metadata.packages_distributions())) == set()
+def test_no_other_distribution_owns_the_package(package: str, owners: dict[str, list[str]]) -> None:
+    assert strangers(package, owners) == set()
 
 
 def test_another_owner_would_be_noticed() -> None:
