@@ -1,7 +1,8 @@
 """Stores on either database, with two accounts of one tenant."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+import shutil
+from collections.abc import AsyncIterator, Awaitable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -9,9 +10,12 @@ import pytest
 import sqlalchemy as sa
 
 from persistence.account import Tenant
+from persistence.database import Database
 from persistence.directory import User
-from persistence.opening import open_postgresql, open_store
+from persistence.lock import DirectoryLock
+from persistence.opening import open_postgresql, open_store, store_file
 from persistence.postgresql import DRIVER, PostgresqlDatabase
+from persistence.sqlite import SqliteDatabase
 from persistence.store import SqlStore
 from tests.persistence import servers
 from tests.persistence.samples import STOCK, TENANT, StoppedClock, account, limits
@@ -62,24 +66,37 @@ async def populate(store: SqlStore) -> None:
 
 @asynccontextmanager
 async def lent_store(
-    template: str | None, directory: Path, clock: StoppedClock | None = None
+    origin: Path | str, directory: Path, clock: StoppedClock | None = None
 ) -> AsyncIterator[SqlStore]:
-    """Lend a store in a directory, or in a PostgreSQL database made from one that is migrated."""
-    clock = clock or StoppedClock()
-    if template is None:
-        store = await opened(directory / "data", clock)
+    """Lend a copy of an empty store: of a SQLite file, or of a PostgreSQL database."""
+    async with copied(origin, directory / "data") as (database, lock):
+        store = SqlStore(database, Catalogue([STOCK]), clock or StoppedClock(), lock)
         try:
             yield store
         finally:
             await store.close()
+
+
+@asynccontextmanager
+async def copied(
+    origin: Path | str, directory: Path
+) -> AsyncIterator[tuple[Database, DirectoryLock | None]]:
+    if isinstance(origin, Path):
+        lock = DirectoryLock(directory)
+        shutil.copyfile(origin, store_file(directory))
+        yield SqliteDatabase(store_file(directory)), lock
         return
-    async with servers.scratch_database(servers.found(), template) as url:
-        database = PostgresqlDatabase.at(sa.make_url(url).set(drivername=DRIVER))
-        store = SqlStore(database, Catalogue([STOCK]), clock)
-        try:
-            yield store
-        finally:
-            await store.close()
+    async with servers.scratch_database(servers.found(), origin) as url:
+        yield PostgresqlDatabase.at(sa.make_url(url).set(drivername=DRIVER)), None
+
+
+@pytest.fixture(scope="session")
+def empty_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make a SQLite file with all tables and nothing in them."""
+    directory = tmp_path_factory.mktemp("empty")
+    with asyncio.Runner() as runner:
+        runner.run(close_at_once(opened(directory)))
+    return store_file(directory)
 
 
 @pytest.fixture(scope="session")
@@ -88,13 +105,13 @@ def template() -> Iterator[str]:
     with asyncio.Runner() as runner:
         made = servers.scratch_database(servers.found())
         url = runner.run(made.__aenter__())
-        runner.run(close_at_once(url))
+        runner.run(close_at_once(opened_at(url)))
         yield str(sa.make_url(url).database)
         runner.run(made.__aexit__(None, None, None))
 
 
-async def close_at_once(url: str) -> None:
-    await (await opened_at(url)).close()
+async def close_at_once(opening: Awaitable[SqlStore]) -> None:
+    await (await opening).close()
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.services)])
@@ -104,9 +121,10 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def origin(kind: str, request: pytest.FixtureRequest) -> str | None:
-    """Name the template, if the database is PostgreSQL."""
-    return str(request.getfixturevalue("template")) if kind == "postgresql" else None
+def origin(kind: str, request: pytest.FixtureRequest) -> Path | str:
+    """Name the empty store that a test's own is a copy of."""
+    made: Path | str = request.getfixturevalue("template" if kind == "postgresql" else "empty_file")
+    return made
 
 
 @pytest.fixture
@@ -115,7 +133,7 @@ def clock() -> StoppedClock:
 
 
 @pytest.fixture
-async def fresh(origin: str | None, tmp_path: Path, clock: StoppedClock) -> AsyncIterator[SqlStore]:
+async def fresh(origin: Path | str, tmp_path: Path, clock: StoppedClock) -> AsyncIterator[SqlStore]:
     """Lend a store in which nobody has done anything."""
     async with lent_store(origin, tmp_path, clock) as store:
         yield store

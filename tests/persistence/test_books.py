@@ -93,7 +93,7 @@ async def saved_and_loaded(store: SqlStore, books: Books) -> Books:
         )
 
 
-def test_books_come_back_as_they_were_saved(origin: str | None, tmp_path: Path) -> None:
+def test_books_come_back_as_they_were_saved(origin: Path | str, tmp_path: Path) -> None:
     with asyncio.Runner() as runner:
         lent = lent_store(origin, tmp_path)
         store = runner.run(lent.__aenter__())

@@ -188,6 +188,7 @@ async def walk(store: SqlStore, steps: list[tuple[str, int]], name: str) -> None
     assert epochs == sorted(set(epochs))
 
 
+@pytest.mark.services
 @pytest.mark.parametrize("kind", ["postgresql"])
 async def test_leases_are_kept_while_no_order_gets_a_connection(store: SqlStore) -> None:
     async def hold() -> None:

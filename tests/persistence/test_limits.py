@@ -470,6 +470,7 @@ WAITING = (
 
 
 @pytest.mark.services
+@pytest.mark.services
 @pytest.mark.parametrize("kind", ["postgresql"])
 @pytest.mark.usefixtures("kind")
 async def test_an_acknowledgement_waits_for_orders_that_may_rest_on_the_limits_before(
