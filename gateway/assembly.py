@@ -84,10 +84,10 @@ class Parts:
         """Make what watches beside the order path."""
         return Monitor(
             store=self.store,
-            reads=self.store.reads,
             evidence=self.store.evidence,
             control=self.control,
             catalogue=self.catalogue,
+            quotes=self.quotes,
             clock=self.clock,
         )
 

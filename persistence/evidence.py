@@ -1,4 +1,4 @@
-"""What monitors read: facts, and the running ledger as of the same moment."""
+"""What monitors read: facts and the running ledger as of one moment, without a lock."""
 
 from __future__ import annotations
 
@@ -9,11 +9,15 @@ import sqlalchemy as sa
 from persistence import tables
 from persistence.connection import Connection
 from persistence.database import Database
+from persistence.limits import KnownLimits
+from persistence.loading import load
 from persistence.mapping import ACCOUNTS, BREAKS, FILLS, ORDERS, POSITIONS
 from persistence.within import within
+from trading.books import Books, Wants
 from trading.execution import Break, BreakKind
 from trading.exposure import Ledger
 from trading.ids import AccountID
+from trading.instrument import Catalogue
 
 _ACCOUNTS = (
     ACCOUNTS.select().where(within(tables.accounts.c.id, "accounts")).order_by(tables.accounts.c.id)
@@ -41,9 +45,15 @@ _NEWEST_BREAKS = BREAKS.select().where(tables.breaks.c.id.in_(_NEWEST))
 class SqlEvidence:
     """Implements `trading.store.Evidence`."""
 
-    def __init__(self, database: Database) -> None:
-        """Take the database."""
+    def __init__(self, database: Database, catalogue: Catalogue, known: KnownLimits) -> None:
+        """Take the database, the instruments, and the limits known in this process."""
         self._database = database
+        self._catalogue = catalogue
+        self._known = known
+
+    async def books(self, accounts: Collection[AccountID]) -> Books:
+        """Return accounts with positions, marks and limits as of one moment: only to look at."""
+        return await self._database.read(_books, self._catalogue, self._known, accounts)
 
     async def ledger(self, account_id: AccountID, after_seq: int) -> Ledger:
         """Return an account's ledger and its fills after a sequence number, as of one moment."""
@@ -55,6 +65,17 @@ class SqlEvidence:
         """Return the newest break of these kinds of each account that has one."""
         values = {"accounts": accounts, "kinds": [kind.value for kind in kinds]}
         return await self._database.read(Connection.items, BREAKS, _NEWEST_BREAKS, values)
+
+
+def _books(
+    connection: Connection,
+    catalogue: Catalogue,
+    known: KnownLimits,
+    accounts: Collection[AccountID],
+) -> Books:
+    found = connection.items(ACCOUNTS, _ACCOUNTS, {"accounts": accounts})
+    named = {account.id: account for account in found}
+    return load(connection, catalogue, known, named, Wants(accounts=frozenset(named)))
 
 
 def _ledger(connection: Connection, account_id: AccountID, after_seq: int) -> Ledger:

@@ -95,7 +95,8 @@ def load(
 ) -> Books:
     """Read what was asked for, of the accounts that are locked."""
     books = Books(catalogue=catalogue)
-    books.accounts = {each: locked[each] for each in wants.accounts & set(locked)}
+    # In the order of their ids, as they were read: a set would have another one in each process.
+    books.accounts = {each: locked[each] for each in locked if each in wants.accounts}
     _load_claims(connection, books, wants.cl_ord_ids)
     _load_orders(connection, books, wants, books.accounts)
     _load_fills(connection, books, wants.fills_of)

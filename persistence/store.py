@@ -127,7 +127,7 @@ class SqlStore:
         self.wanted = SqlWanted(database, clock)
         self.leases = SqlLeases(database, clock)
         self.scopes = SqlScopes(database, catalogue)
-        self.evidence = SqlEvidence(database)
+        self.evidence = SqlEvidence(database, catalogue, self._known)
         self.outbox = Outbox(database)
         self.directory = Directory(database)
         self.accounts = Accounts(database, clock)

@@ -21,7 +21,8 @@ from trading.books import Books
 from trading.calendar import Period, calendar
 from trading.ids import InstrumentID, UserID
 from trading.instrument import Instrument
-from trading.limits import LimitName, Limits, LimitSet
+from trading.limits import LimitName, Limits
+from trading.losses import fresh_mark
 from trading.order import Order, Side
 from trading.ports import Capabilities
 from trading.quantity import ONE, ZERO, Px, Qty
@@ -69,13 +70,12 @@ class Case:
         if quote is not None:
             # A process that hears nothing of the market is behind, and its reference price is not.
             market_time = max(market_time, quote.time)
-        unset = Limits.of(account, LimitSet(), books.catalogue)
         return cls(
             order=order,
             instrument=instrument,
             account=account,
             position=position.reserve(order.side, held, UNRESERVED) if held.qty else position,
-            limits=books.limits.get(account.id, unset),
+            limits=books.limits_of(account.id),
             quote=quote,
             books=books,
             capabilities=capabilities,
@@ -263,12 +263,7 @@ class Case:
         return self.position.reserve(self.order.side, UNRESERVED, added)
 
     def _mark(self, symbol: InstrumentID) -> Px | None:
-        """Return a mark that is fresh enough; a stale one is as good as none."""
-        quote = self.books.references.get(symbol)
-        longest = self.limits.get(LimitName.REFERENCE_MAX_AGE_MS, symbol, at=self.at)
-        if quote is None or longest is None or self.at - quote.received_at > longest * NS_PER_MS:
-            return None
-        return quote.mid
+        return fresh_mark(self.books.references.get(symbol), self.limits, symbol, self.at)
 
 
 def reduces(side: Side, net_qty: Qty, closing_qty: Qty, leaves_qty: Qty) -> bool:

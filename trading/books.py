@@ -30,7 +30,7 @@ from trading.execution import (
 )
 from trading.ids import AccountID, ClOrdID, ExecID, InstrumentID, OrderID, UserID, WireID
 from trading.instrument import Catalogue, Instrument
-from trading.limits import Limits
+from trading.limits import Limits, LimitSet
 from trading.order import Order, OrdStatus, Resting
 from trading.quantity import ONE, ZERO, Money, Px
 from trading.quote import Quote
@@ -125,6 +125,11 @@ class Books:
         """Return an account's position in an instrument, flat where there is none yet."""
         known = self.positions.get((account_id, symbol))
         return known or Position(account_id=account_id, symbol=symbol)
+
+    def limits_of(self, account_id: AccountID) -> Limits:
+        """Return an account's limits, none of them set where there are none."""
+        unset = Limits.of(self.accounts[account_id], LimitSet(), self.catalogue)
+        return self.limits.get(account_id, unset)
 
     def put_command(self, command: Command) -> None:
         """Add or change a row of the command ledger."""

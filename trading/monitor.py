@@ -9,18 +9,20 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import batched
 
 from trading.account import Account, TradingState
-from trading.books import Wants
+from trading.books import Books, Wants
 from trading.control import TradingStates, subject_of
 from trading.controller import ControlDesk
 from trading.execution import Break, BreakKind, ExecType
 from trading.exposure import Fold, Ledger, differences
 from trading.ids import AccountID, UserID
 from trading.instrument import Catalogue
-from trading.ports import Clock
+from trading.losses import beyond, equities
+from trading.ports import Clock, Quotes
 from trading.scope import Scope, ScopeKind
-from trading.store import Evidence, Reads, Store, StoreUnavailable
+from trading.store import Evidence, Store, StoreBusy, StoreUnavailable
 
 logger = logging.getLogger(__name__)
 
@@ -33,17 +35,18 @@ GATING = frozenset(set(BreakKind) - {BreakKind.LATE_FILL})
 """Breaks after which an account only reduces; a late fill was recorded as it should be."""
 
 _REASON_MAX = 500
+_LOCKED_AT_ONCE = 32
 
 
 @dataclass(slots=True, kw_only=True)
 class Monitor:
-    """Looks at exposure, at breaks, and at what risk has latched by itself."""
+    """Looks at exposure, losses, breaks, and at what risk has latched by itself."""
 
     store: Store
-    reads: Reads
     evidence: Evidence
     control: ControlDesk
     catalogue: Catalogue
+    quotes: Quotes
     clock: Clock
     _folds: dict[AccountID, Fold] = field(default_factory=dict, init=False)
     _heads: dict[AccountID, int] = field(default_factory=dict, init=False)
@@ -61,11 +64,13 @@ class Monitor:
     async def round(self, accounts: Sequence[AccountID]) -> None:
         """Look at everything once."""
         states = await self.store.scopes.trading_states()
-        known = await self.reads.accounts(accounts)
-        for account in known:
+        seen = await self.evidence.books(accounts)
+        for account in seen.accounts.values():
             await self._adopt(account, states)
-        await self._watch_exposure(known)
+        moved = await self._watch_losses(seen, states)
+        await self._watch_exposure(list(seen.accounts.values()))
         await self._watch_breaks(accounts, states)
+        await self._remember(moved)
 
     async def _tighten(self, account_id: AccountID, state: TradingState, reason: str) -> None:
         scope = Scope(ScopeKind.ACCOUNT, account_id)
@@ -118,6 +123,47 @@ class Monitor:
             )
             await transaction.save(books)
         self._told[account_id] = detail
+
+    # --- losses ----------------------------------------------------------------------------------
+
+    async def _watch_losses(self, seen: Books, states: TradingStates) -> Sequence[AccountID]:
+        """Reduce an account that has lost too much, whether or not it places an order.
+
+        Return the accounts of which something is to be remembered.
+        """
+        # Nobody else asks for the marks of what is held while there is no order.
+        self.quotes.want({each.symbol for each in seen.positions.values() if each.net_qty})
+        at, moved = self.clock.now(), list[AccountID]()
+        worths = equities(seen, at)
+        for account in seen.accounts.values():
+            worth = worths[account.id]
+            conduct = account.conduct.observed(worth, at)
+            if conduct is not account.conduct:
+                moved.append(account.id)
+            if states.state(Scope(ScopeKind.ACCOUNT, account.id)) is not TradingState.ACTIVE:
+                continue
+            if found := "; ".join(beyond(conduct, worth, seen.limits_of(account.id), at)):
+                await self._tighten(account.id, TradingState.REDUCING, found)
+        return moved
+
+    async def _remember(self, moved: Sequence[AccountID]) -> None:
+        """Keep the begin and the peak of equity in the account's row, where risk finds them too."""
+        for accounts in batched(moved, _LOCKED_AT_ONCE, strict=False):
+            try:
+                await self._observe(frozenset(accounts))
+            except StoreBusy as error:
+                # What is locked for long is left for the next round, and stalls no stranger.
+                logger.warning("the equity of %s is not remembered: %s", ", ".join(accounts), error)
+
+    async def _observe(self, accounts: frozenset[AccountID]) -> None:
+        async with self.store.transaction() as transaction:
+            await transaction.lock(accounts)
+            books = await transaction.load(Wants(accounts=accounts))
+            at = self.clock.now()
+            for account_id, worth in equities(books, at).items():
+                conduct = books.accounts[account_id].conduct.observed(worth, at)
+                books.put_conduct(account_id, conduct)
+            await transaction.save(books)
 
     # --- breaks ----------------------------------------------------------------------------------
 

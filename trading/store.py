@@ -111,6 +111,9 @@ class Scopes(Protocol):
 class Evidence(Protocol):
     """What monitors read, apart from what the order path keeps."""
 
+    async def books(self, accounts: Collection[AccountID]) -> Books:
+        """Return accounts with positions, marks and limits as of one moment: only to look at."""
+
     async def ledger(self, account_id: AccountID, after_seq: int) -> Ledger:
         """Return an account's ledger and its fills after a sequence number, as of one moment."""
 

@@ -5,11 +5,11 @@ from decimal import Decimal
 
 from persistence.store import SqlStore
 from tests.persistence.changes import A, B, place, save
-from tests.persistence.samples import AAPL, fill
+from tests.persistence.samples import AAPL, fill, quote
 from trading.books import Books
 from trading.execution import Break, BreakKind, ExecType
 from trading.exposure import Fold, differences
-from trading.ids import AccountID, OrderID
+from trading.ids import AccountID, InstrumentID, OrderID
 
 ONE = OrderID("1")
 
@@ -35,6 +35,25 @@ async def test_a_ledger_comes_with_the_fills_after_a_number(store: SqlStore) -> 
     assert [each.id for each in later.open_orders] == [ONE]
     assert differences(later, fold.then(later.fills), store.catalogue) == []
     assert differences(later, fold, store.catalogue) == [f"symbol={AAPL} net_qty=6 recomputed=4"]
+
+
+async def test_accounts_are_seen_with_positions_marks_and_limits(store: SqlStore) -> None:
+    await save(store, place("1"))
+    await save(store, filled("f1", 4), order_ids={ONE})
+    await store.prices.put([quote(), quote(InstrumentID("X@XNAS"))])
+    books = await store.evidence.books([A, B])
+
+    assert list(books.accounts) == [A, B]
+    assert books.positions[A, AAPL].net_qty == Decimal(4)
+    assert set(books.references) == {AAPL}
+    assert books.limits[B].version == (await store.limits.now()).version
+    assert list((await store.evidence.books([B])).positions) == []
+
+
+async def test_what_is_seen_waits_for_no_lock(store: SqlStore) -> None:
+    async with store.transaction() as transaction:
+        await transaction.lock([A])
+        assert list((await store.evidence.books([A])).accounts) == [A]
 
 
 async def test_the_newest_break_of_each_account_is_found(store: SqlStore) -> None:

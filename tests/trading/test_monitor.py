@@ -1,7 +1,8 @@
 """Monitors: what they see makes an account only reduce, and nothing that they see loosens it."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -12,16 +13,23 @@ from tests.trading.builders import (
     AAPL,
     ACCOUNT,
     NOW,
+    NS,
+    OTHER,
     TENANT,
     D,
+    account,
     fill,
+    limits,
+    order,
     place,
     principal,
+    quote,
     trade,
 )
 from tests.trading.fakes import settle
 from tests.trading.house import House, working
 from trading.account import Position, TradingState
+from trading.books import Books
 from trading.command import SetTradingState
 from trading.control import MassAction
 from trading.execution import Break, BreakKind, ExecType
@@ -41,6 +49,19 @@ class MemoryEvidence:
 
     def __init__(self, house: House) -> None:
         self._house = house
+        self.meanwhile: Callable[[], None] = lambda: None
+
+    async def books(self, accounts: Collection[AccountID]) -> Books:
+        state = self._house.store.state
+        books = Books(
+            catalogue=self._house.store.catalogue,
+            accounts={each: state.accounts[each] for each in accounts},
+            positions={k: v for k, v in state.positions.items() if k[0] in accounts},
+            limits=dict(state.limits),
+            references=dict(state.references),
+        )
+        self.meanwhile()
+        return books
 
     async def ledger(self, account_id: AccountID, after_seq: int) -> Ledger:
         state = self._house.store.state
@@ -62,8 +83,9 @@ class MemoryEvidence:
 class Watched:
     """A house whose account holds 100 shares that were bought at 100, and its monitor."""
 
-    def __init__(self) -> None:
-        self.house = House()
+    def __init__(self, house: House | None = None, **values: object) -> None:
+        self.house = house or House()
+        self.house.store.state.limits[ACCOUNT] = limits(values=values)
         self.evidence = MemoryEvidence(self.house)
         self.monitor = self.again()
 
@@ -71,10 +93,10 @@ class Watched:
         """Make the monitor of another owner."""
         return Monitor(
             store=self.house.store,
-            reads=self.house.store,
             evidence=self.evidence,
             control=self.house.control,
             catalogue=self.house.store.catalogue,
+            quotes=self.house.quotes,
             clock=self.house.clock,
         )
 
@@ -84,7 +106,9 @@ class Watched:
         await settle()
         return order
 
-    async def look(self) -> None:
+    async def look(self, px: Decimal | int = 100) -> None:
+        now = self.house.clock.now()
+        self.house.store.state.references[AAPL] = quote(px=int(px), received_at=now)
         await self.monitor.round([ACCOUNT])
 
     @property
@@ -180,6 +204,139 @@ async def test_a_revision_of_what_was_folded_before_agrees() -> None:
     assert watched.reasons == []
 
 
+# --- losses ---
+
+
+@pytest.mark.parametrize(("px", "state"), [(90, ACTIVE), (89, REDUCING)])
+async def test_beyond_the_daily_loss_an_account_only_reduces(px: int, state: TradingState) -> None:
+    watched = Watched(MAX_DAILY_LOSS=1000)
+    async with watched.house.open():
+        await watched.hold()
+        await watched.look(100)
+        await watched.look(px)
+
+    assert watched.state is state
+    told = ["LOSS_LIMIT: session_equity=1000000 equity=998900 limit=1000"]
+    assert watched.reasons == ([] if state is ACTIVE else told)
+
+
+@pytest.mark.parametrize(("px", "state"), [(105, ACTIVE), (104, REDUCING)])
+async def test_beyond_the_drawdown_from_the_peak_too(px: int, state: TradingState) -> None:
+    watched = Watched(MAX_DRAWDOWN=500)
+    async with watched.house.open():
+        await watched.hold()
+        for each in (100, 110, px):
+            await watched.look(each)
+
+    assert watched.state is state
+
+
+async def test_the_peak_is_remembered_by_the_next_owner() -> None:
+    watched = Watched(MAX_DRAWDOWN=500)
+    async with watched.house.open():
+        await watched.hold()
+        await watched.look(110)
+        watched.monitor = watched.again()
+        await watched.look(104)
+
+    assert watched.state is REDUCING
+
+
+async def test_risk_measures_from_the_begin_and_the_peak_that_were_seen_between_orders() -> None:
+    watched = Watched()
+    async with watched.house.open():
+        await watched.hold()
+        for px in (100, 110, 105):
+            await watched.look(px)
+
+    conduct = watched.house.store.state.accounts[ACCOUNT].conduct
+    assert (conduct.session_equity, conduct.peak_equity) == (D(1_000_000), D(1_001_000))
+
+
+async def test_what_an_order_remembers_meanwhile_is_not_lost() -> None:
+    watched = Watched()
+    terms = order()
+
+    def remember() -> None:
+        accounts = watched.house.store.state.accounts
+        conduct = accounts[ACCOUNT].conduct.placed(terms, NOW)
+        accounts[ACCOUNT] = replace(accounts[ACCOUNT], conduct=conduct)
+
+    async with watched.house.open():
+        await watched.hold()
+        watched.evidence.meanwhile = remember
+        await watched.look(110)
+
+    conduct = watched.house.store.state.accounts[ACCOUNT].conduct
+    assert conduct.duplicates(terms, NOW) == 1
+    assert conduct.peak_equity == D(1_001_000)
+
+
+async def test_marks_of_what_is_held_are_asked_for_while_nobody_places_an_order() -> None:
+    watched = Watched()
+    async with watched.house.open():
+        await watched.hold()
+        watched.house.quotes.wanted.clear()
+        await watched.look()
+
+    assert watched.house.quotes.wanted == {AAPL}
+
+
+async def test_a_mark_that_is_stale_or_missing_decides_nothing() -> None:
+    watched = Watched(MAX_DAILY_LOSS=1000, REFERENCE_MAX_AGE_MS=5000)
+    async with watched.house.open():
+        await watched.hold()
+        await watched.look(100)
+        references = watched.house.store.state.references
+        references[AAPL] = quote(px=1, received_at=watched.house.clock.now() - 5 * NS - 1)
+        await watched.monitor.round([ACCOUNT])
+        references.clear()
+        await watched.monitor.round([ACCOUNT])
+        assert watched.state is ACTIVE
+        references[AAPL] = quote(px=1, received_at=watched.house.clock.now() - 5 * NS)
+        await watched.monitor.round([ACCOUNT])
+
+    assert watched.state is REDUCING
+
+
+async def test_an_account_that_is_locked_for_long_stalls_no_stranger(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    watched = Watched(house=House(account(), account(OTHER)))
+    store = watched.house.store
+    store.state.breaks.append(raised(NOW))
+    store.blocked.add(OTHER)
+    monkeypatch.setattr("trading.monitor._LOCKED_AT_ONCE", 1)
+    await watched.monitor.round([OTHER, ACCOUNT])
+
+    assert watched.reasons == ["OPEN_BREAK: kind=OVERFILL detail=why"]
+    remembered = {k: v.conduct.session_equity for k, v in store.state.accounts.items()}
+    assert remembered == {OTHER: None, ACCOUNT: D(1_000_000)}
+
+
+async def test_a_limit_that_is_not_set_is_not_watched() -> None:
+    watched = Watched(MAX_DAILY_LOSS=None, MAX_DRAWDOWN=None)
+    async with watched.house.open():
+        await watched.hold()
+        await watched.look(100)
+        await watched.look(1)
+
+    assert watched.state is ACTIVE
+
+
+async def test_a_new_session_begins_with_what_is_left() -> None:
+    watched = Watched(MAX_DAILY_LOSS=1000)
+    async with watched.house.open():
+        await watched.hold()
+        await watched.look(100)
+    await watched.house.clock.advance(86_400)
+    await watched.look(80)
+
+    assert watched.state is ACTIVE
+    conduct = watched.house.store.state.accounts[ACCOUNT].conduct
+    assert (conduct.session_equity, conduct.peak_equity) == (D(998_000), D(998_000))
+
+
 # --- breaks, and what risk has latched ---
 
 
@@ -251,7 +408,7 @@ async def test_a_monitor_runs_in_the_owners_session_and_survives_an_outage() -> 
 
 
 EVENTS = st.lists(
-    st.sampled_from(["break", "wrong", "right", "latch", "restart"])
+    st.sampled_from(["quote up", "quote down", "break", "wrong", "right", "latch", "restart"])
     | st.sampled_from([REDUCING, HALTED]),
     max_size=12,
 )
@@ -259,7 +416,7 @@ EVENTS = st.lists(
 
 @given(EVENTS)
 async def test_no_sequence_of_what_monitors_see_ever_loosens(events: list[str]) -> None:
-    watched = Watched()
+    watched, px = Watched(MAX_DAILY_LOSS=1000, MAX_DRAWDOWN=500), 100
     state = watched.house.store.state
     state.positions[ACCOUNT, AAPL] = Position(account_id=ACCOUNT, symbol=AAPL)
     strictest = ACTIVE
@@ -267,6 +424,9 @@ async def test_no_sequence_of_what_monitors_see_ever_loosens(events: list[str]) 
         state = watched.house.store.state
         mine = state.positions[ACCOUNT, AAPL]
         match event:
+            case "quote up" | "quote down":
+                px += 40 if event == "quote up" else -20
+                px = max(px, 1)
             case "break":
                 state.breaks.append(raised(watched.house.clock.now() + 1))
             case "wrong" | "right":
@@ -283,7 +443,7 @@ async def test_no_sequence_of_what_monitors_see_ever_loosens(events: list[str]) 
                 await watched.house.control.tighten(
                     MINE, TradingState(event), "a person", principal().user_id
                 )
-        await watched.look()
+        await watched.look(px)
         assert watched.state.strictness >= strictest.strictness
         strictest = watched.state
         row = {r.scope: r for r in watched.house.store.state.scope_states.values()}.get(MINE)
