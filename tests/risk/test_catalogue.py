@@ -24,7 +24,7 @@ def test_every_control_is_in_the_catalogue_and_has_a_code_of_its_own() -> None:
 
     assert set(named) == set(CONTROLS)
     assert len(CATALOGUE) == 36
-    assert all(entry.controls or entry.elsewhere for entry in CATALOGUE)
+    assert all(entry.controls or entry.elsewhere or entry.missing for entry in CATALOGUE)
     codes = [code for control in CONTROLS.values() for code in control.codes]
     assert len(codes) == len(set(codes))
     assert all(control.codes for control in CONTROLS.values())
@@ -35,6 +35,16 @@ def test_no_cell_of_a_control_is_empty() -> None:
         cells = [cell.strip() for cell in line.split(" | ")]
         if cells[2].startswith("`"):
             assert all(cells[index] for index in (3, 4, 5, 7, 8, 9)), line
+
+
+def test_what_is_elsewhere_has_its_tests_there() -> None:
+    others = [entry.elsewhere for entry in CATALOGUE if entry.elsewhere is not None]
+
+    assert others
+    for each in others:
+        assert (ROOT / each.test).is_file(), each
+        assert each.scope, each
+        assert each.source.endswith("."), each
 
 
 def stored(decision: RiskDecision) -> RiskDecision:
