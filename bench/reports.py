@@ -87,6 +87,8 @@ class Path:
             match message:
                 case {"type": "next", "payload": {"data": {"orderReports": dict(report)}}}:
                     self._take(report)
+                case {"type": "ping"}:
+                    pass  # It says how far the log is; nobody waits for an answer.
                 case _:
                     raise ConnectionError(str(message))
 
