@@ -5,15 +5,17 @@ import decimal
 import json
 import logging
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
 from gateway.cli import main
 from tests.gateway.client import Client
 from tests.gateway.market import populate, standing
-from tests.gateway.process import Running, running
+from tests.gateway.process import Running, drawbridge, running
 from tests.gateway.tokens import minted
 
 # Every replace of an NVDA order is turned away for an hour, and so stays pending.
@@ -73,6 +75,21 @@ def command(
     root.setLevel(level)
     decimal.DefaultContext.prec = precision
     decimal.setcontext(context)
+
+
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make a data directory with the accounts that a fresh one gets."""
+    directory = tmp_path_factory.mktemp("migrated") / "data"
+    done = drawbridge("migrate", "--data", directory)
+    assert done.returncode == 0, done.stderr
+    return directory
+
+
+@pytest.fixture
+def data(migrated: Path, tmp_path: Path) -> Path:
+    """Copy that directory, for a test to change."""
+    return shutil.copytree(migrated, tmp_path / "data")
 
 
 @pytest.fixture(scope="module")

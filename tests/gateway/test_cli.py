@@ -12,13 +12,6 @@ from tests.gateway.conftest import Command
 from tests.tidy.rules import ROOT
 
 
-@pytest.fixture
-def data(tmp_path: Path, command: Command) -> Path:
-    """Make a data directory as `migrate` does."""
-    assert command("migrate", "--data", tmp_path / "data").status == 0
-    return tmp_path / "data"
-
-
 def test_the_schema_is_the_one_that_is_committed(command: Command) -> None:
     ran = command("sdl")
 

@@ -9,13 +9,6 @@ from gateway.limitfile import COLUMNS, LINES_MAX, LimitFileError, read_limits
 from tests.gateway.conftest import Command, Ran
 
 
-@pytest.fixture
-def data(tmp_path: Path, command: Command) -> Path:
-    """Make a data directory with the accounts that a fresh one gets."""
-    assert command("migrate", "--data", tmp_path / "data").status == 0
-    return tmp_path / "data"
-
-
 def line(**columns: Any) -> str:
     plain = {"account": "equity", "owner": "desk", "reason": "a test"}
     return ",".join(str((plain | columns).get(name, "")) for name in COLUMNS)
