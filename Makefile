@@ -1,8 +1,8 @@
 # Everything a clone needs: make and Python 3.12 or later. Only `setup`, `lock` and npm use the network.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-browser test-foreign test-crash test-crowd test-services test-faults bench check \
-	lint types imports sdl-check documents-check format sdl lint-deploy lock clean
+.PHONY: help setup run test test-browser test-foreign test-crash test-crowd test-services test-slow \
+	test-faults bench check lint types imports sdl-check documents-check format sdl lint-deploy lock clean
 
 # Where it is set, each of the suites' many processes compiles and rewrites every file for itself.
 unexport PYTHONDONTWRITEBYTECODE
@@ -39,8 +39,12 @@ $(SETUP): requirements/development.txt
 run: setup ## Start the gateway; ARGS="--port 8123 --data DIR" passes options on
 	@$(BIN)/drawbridge serve $(ARGS)
 
-test: setup ## Run the fast tests; ARGS passes options to pytest
-	$(BIN)/pytest $(ARGS)
+# A file stays with one process, which makes what its tests share once; the last files are short ones.
+test: setup ## Run the fast tests on every core; ARGS passes options to pytest
+	$(BIN)/pytest --numprocesses auto --dist loadfile --no-loadscope-reorder $(ARGS)
+
+test-slow: setup ## Start gateways again and again
+	$(BIN)/pytest -m slow $(ARGS)
 
 test-services: setup ## Test against PostgreSQL, RabbitMQ and Redis, where they are found
 	$(BIN)/pytest -m "services and not faults" $(ARGS)

@@ -23,12 +23,6 @@ RESTING = {
 }
 
 
-@pytest.fixture
-def data(tmp_path: Path, command: Command) -> Path:
-    assert command("migrate", "--data", tmp_path / "data").status == 0
-    return tmp_path / "data"
-
-
 @pytest.fixture(scope="module")
 def open_gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     folder = tmp_path_factory.mktemp("halted")
@@ -85,6 +79,7 @@ def test_a_directory_without_a_store_is_refused(command: Command, tmp_path: Path
     assert "there is no store" in command(*word("halt", tmp_path)).refused()
 
 
+@pytest.mark.slow
 def test_a_running_gateway_heeds_the_command_line(command: Command, open_gateway: Running) -> None:
     data = open_gateway.data
     with Client(open_gateway.url, minted(data)) as trader:
@@ -103,6 +98,7 @@ def test_a_running_gateway_heeds_the_command_line(command: Command, open_gateway
         assert trader.data(PLACE, input=elsewhere, waitFor="BROKER")["ordStatus"] == "NEW"
 
 
+@pytest.mark.slow
 def test_a_running_gateway_heeds_the_file(command: Command, open_gateway: Running) -> None:
     data = open_gateway.data
     halt_file(data).write_text("the day that it is down")

@@ -17,12 +17,6 @@ VIEWER = "query Viewer { viewer { userId } }"
 ORDER = 'query Order { order(id: "x") { id } }'
 
 
-@pytest.fixture
-def data(tmp_path: Path, command: Command) -> Path:
-    assert command("migrate", "--data", tmp_path / "data").status == 0
-    return tmp_path / "data"
-
-
 def manifest(folder: Path, **documents: str) -> Path:
     entries = [{"name": name, "document": text} for name, text in documents.items()]
     file = folder / "manifest.json"
@@ -104,6 +98,7 @@ def test_what_is_registered_is_checked_against_the_schema(
     assert "Viewer: the document is too large: depth 2" in narrow.refused()
 
 
+@pytest.mark.slow
 def test_a_gateway_serves_what_was_published(command: Command, data: Path, tmp_path: Path) -> None:
     documents(command, data, "publish", manifest(tmp_path, Viewer=VIEWER))
     documents(command, data, "bind")

@@ -188,6 +188,7 @@ def test_a_good_till_date_order_expires_on_its_date(trader: Client) -> None:
     assert (done["ordStatus"], done["cumQty"]) == ("EXPIRED", "0")
 
 
+@pytest.mark.slow
 def test_a_good_till_cancel_order_outlives_the_gateway(tmp_path: Path) -> None:
     changes = {"ordType": "LIMIT", "timeInForce": "GOOD_TILL_CANCEL"}
     with (
@@ -414,6 +415,7 @@ def test_positions_accounts_quotes_and_states_can_be_followed(
 # --- replayed quotes ---
 
 
+@pytest.mark.slow
 def test_a_replay_fills_at_the_prices_then_in_the_file(tmp_path: Path) -> None:
     at = [MONDAY + timedelta(milliseconds=n) for n in range(3)]
     quotes = recorded(
