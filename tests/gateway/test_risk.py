@@ -8,7 +8,8 @@ import pytest
 from risk.catalogue import table
 from tests.gateway.client import Client
 from tests.gateway.conftest import Command
-from tests.gateway.process import running, token
+from tests.gateway.process import running
+from tests.gateway.tokens import minted
 
 ORDERS = 3
 
@@ -17,7 +18,7 @@ ORDERS = 3
 def traded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Have a gateway decide a few orders, one of which it refuses, and end it."""
     data = tmp_path_factory.mktemp("risk") / "data"
-    with running(data) as gateway, Client(gateway.url, token(data, "trader")) as client:
+    with running(data) as gateway, Client(gateway.url, minted(data)) as client:
         for number in range(ORDERS):
             order = {"accountId": "equity", "symbol": "AAPL", "side": "BUY", "ordType": "MARKET"}
             qty = "10" if number else "10000000"
