@@ -50,6 +50,16 @@ def test_the_profile_books_time_to_parts(capsys: pytest.CaptureFixture[str]) -> 
         assert re.search(rf"\| {part} \| [1-9][\d,]* µs \| [1-9][\d,]* µs \|", page), page
 
 
+def test_what_judging_costs_is_measured_for_every_size_of_account(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    page = smoked("risk", capsys)
+
+    rows = re.findall(r"\| (\d+) \| ([\d,]+) µs \| ([\d,]+) µs \| ([\d,]+) µs \|", page)
+    assert len(rows) > 1, page
+    assert all(int(figure.replace(",", "")) > 0 for row in rows for figure in row), page
+
+
 def smoked(section: str, capsys: pytest.CaptureFixture[str]) -> str:
     """Run a section for a moment, and return what it prints."""
     assert main(["--smoke", "--only", section]) == 0
@@ -59,4 +69,4 @@ def smoked(section: str, capsys: pytest.CaptureFixture[str]) -> str:
 
 
 def test_every_section_is_tried_here() -> None:
-    assert set(sections.SECTIONS) == {*ROWS, "profile"}
+    assert set(sections.SECTIONS) == {*ROWS, "profile", "risk"}
