@@ -71,7 +71,7 @@ class CommandQueue:
 
     A client that goes away cancels only its waiting: the transaction belongs to the queue. An
     account whose commands cannot be committed with the others' goes on in a lane of its own, until
-    one of them can be, so that it holds nobody up.
+    all that it has there can be, so that it holds nobody up.
     """
 
     def __init__(
@@ -163,7 +163,7 @@ class CommandQueue:
             self._idle.set()
 
     async def _settle(self, batch: Sequence[_Pending]) -> bool:
-        """Commit a batch, or what of it can be; tell whether the last of it could."""
+        """Commit a batch, or what of it can be; tell whether all of it could."""
         try:
             settled = await self._commit(batch)
         except Exception as error:  # noqa: BLE001 - each client is told of its own failure
