@@ -7,8 +7,9 @@ from schema.context import Gateway
 from schema.definition import enum, field, noun
 from schema.order import OrdType, TimeInForce
 from schema.scalar import Instant
+from trading.instrument import SecurityType
 from trading.permission import Permission
-from trading.ports import Environment, ReplaceModel
+from trading.ports import Environment, ReplaceModel, Replay
 
 enum(
     Environment,
@@ -26,6 +27,14 @@ enum(
     NONE="The broker cannot replace.",
 )
 
+enum(
+    Replay,
+    "What a broker's stream brings again after a break; the rest is found by comparing books.",
+    CURSOR="Everything, from the last event that was recorded.",
+    FILLS="Fills.",
+    NONE="Nothing.",
+)
+
 
 @noun("What a broker can do.", requires=Permission.GATEWAY_READ, of=trading.ports.Capabilities)
 class BrokerCapabilities:
@@ -37,6 +46,8 @@ class BrokerCapabilities:
     dedupes_wire_id: bool = field("Whether it refuses the second use of an order's id for ever.")
     proves_absence: bool = field("Whether its 'not found' shows that an order was never accepted.")
     trade_cancels: bool = field("Whether it may undo or correct fills.")
+    replay: Replay = field("What its stream brings again after a break.")
+    security_types: list[SecurityType] = field("The kinds of instruments that it trades.")
 
 
 @noun(

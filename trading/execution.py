@@ -120,6 +120,17 @@ class BrokerUnknown(BrokerEvent):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LinkEvent:
+    """The stream may have missed something here: it is compared with the broker before it counts.
+
+    It is about no order, and leaves no record. `received_at` is in UTC nanoseconds.
+    """
+
+    received_at: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ExecutionReport:
     """ExecutionReport(35=8): what happened, and the order's state after it.
 

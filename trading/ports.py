@@ -13,14 +13,14 @@ from trading.command import Command
 from trading.conduct import Conduct
 from trading.control import TradingStateChange
 from trading.decision import RiskDecision
-from trading.execution import BrokerEvent, Report
+from trading.execution import BrokerEvent, LinkEvent, Report
 from trading.ids import (
     AccountID,
     InstrumentID,
     SecondaryOrderID,
     WireID,
 )
-from trading.instrument import Instrument
+from trading.instrument import Instrument, SecurityType
 from trading.order import (
     ApprovedOrder,
     ApprovedReplace,
@@ -172,6 +172,15 @@ class ReplaceModel(StrEnum):
     NONE = "NONE"
 
 
+@unique
+class Replay(StrEnum):
+    """What a broker's stream can bring again after a break."""
+
+    CURSOR = "CURSOR"
+    FILLS = "FILLS"
+    NONE = "NONE"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capabilities:
     """What a broker can do, as data: consulted by risk and published in GraphQL.
@@ -188,6 +197,8 @@ class Capabilities:
     dedupes_wire_id: bool
     proves_absence: bool
     trade_cancels: bool
+    replay: Replay = Replay.CURSOR
+    security_types: frozenset[SecurityType] = frozenset(SecurityType)
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,8 +250,11 @@ class Broker(Protocol):
     async def close(self) -> None:
         """End the session."""
 
-    def events(self) -> AsyncIterator[BrokerEvent]:
-        """Return the one merged stream of claims, in the broker's order, for one consumer."""
+    def events(self) -> AsyncIterator[BrokerEvent | LinkEvent]:
+        """Return the one merged stream of claims, in the broker's order, for one consumer.
+
+        A LinkEvent among them says that what came before it may not have been all.
+        """
 
     async def submit(self, approved: ApprovedOrder, permit: Permit) -> Ack:
         """Send a new order. Raises BrokerError, PermitRefused."""

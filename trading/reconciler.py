@@ -58,6 +58,15 @@ class Reconciler:
             logger.warning("the broker could not be compared with: %s", error)
         return news
 
+    async def look_twice(self, accounts: Collection[AccountID]) -> Sequence[Doubted | Compared]:
+        """Go two rounds at once, as a stream that may have missed something demands.
+
+        Raises StoreUnavailable.
+        """
+        first = await self.look(accounts)
+        await self._clock.sleep(_PAUSES_S[0])
+        return [*first, *await self.look(accounts)]
+
     async def compare(self, wire_id: WireID, as_of_seq: int) -> Sequence[Compared]:
         """Ask for one order, as a message of which nobody could make sense demands."""
         try:

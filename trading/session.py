@@ -11,21 +11,14 @@ from dataclasses import dataclass
 from trading.books import Books, Wants
 from trading.command import CommandState
 from trading.emergency import KnownOrders
-from trading.execution import Break, BreakKind, BrokerEvent, BrokerUnknown
+from trading.execution import Break, BreakKind, BrokerEvent, BrokerUnknown, LinkEvent
 from trading.ids import AccountID, WireID
 from trading.ledger import Dispatch
 from trading.monitor import Monitor
 from trading.permit import Permits
 from trading.ports import Broker, BrokerError, Clock, Doorbell
 from trading.reconciler import Reconciler
-from trading.recorder import (
-    Doubted,
-    Due,
-    Found,
-    News,
-    Recorder,
-    Returned,
-)
+from trading.recorder import Doubted, Due, Found, News, Recorder, Returned
 from trading.sending import attempt
 from trading.store import Reads, Store, StoreUnavailable
 from trading.watch import StateWatch
@@ -128,7 +121,7 @@ class BrokerSession:
         accounts = await self._store.accounts_at(self.name)
         await self._watch.begin()
         await self._broker.connect(await self._store.cursor(self.name))
-        self._start(self._listen(), "listen")
+        self._start(self._listen(accounts), "listen")
         self._start(self._record(), "record")
         await self._recover(accounts)
         self._start(self._look_for_queued(accounts), "queued")
@@ -255,9 +248,13 @@ class BrokerSession:
 
     # --- recording -------------------------------------------------------------------------------
 
-    async def _listen(self) -> None:
+    async def _listen(self, accounts: Sequence[AccountID]) -> None:
         async for event in self._broker.events():
-            await self._inbox.put(event)
+            if isinstance(event, LinkEvent):
+                logger.warning("%s: %s", self.name, event.text)
+                self._start(self._look(self._reconciler.look_twice(accounts)), "gap")
+            else:
+                await self._inbox.put(event)
         raise ConnectionError(f"{self.name} has ended its stream")
 
     async def _record(self) -> None:
@@ -377,10 +374,13 @@ class BrokerSession:
     async def _reconcile_forever(self, accounts: Sequence[AccountID]) -> None:
         while True:
             await self._clock.sleep(self._settings.reconcile_every_s)
-            try:
-                await self._bring(await self._reconciler.look(accounts))
-            except (BrokerError, StoreUnavailable) as error:
-                logger.warning("our books could not be compared with %s: %s", self.name, error)
+            await self._look(self._reconciler.look(accounts))
+
+    async def _look(self, looking: Awaitable[Sequence[News]]) -> None:
+        try:
+            await self._bring(await looking)
+        except (BrokerError, StoreUnavailable) as error:
+            logger.warning("our books could not be compared with %s: %s", self.name, error)
 
     async def _compare(self, wire_id: WireID, as_of_seq: int) -> None:
         await self._bring(await self._reconciler.compare(wire_id, as_of_seq))

@@ -14,7 +14,7 @@ from brokers.paper import journal
 from brokers.paper.exchange import Exchange
 from brokers.paper.journal import Stamp
 from brokers.paper.messages import Cancel, Entry, Event, NewOrder, Replace, Report
-from trading.execution import BrokerEvent, BrokerReport, ExecType
+from trading.execution import BrokerEvent, BrokerReport, ExecType, LinkEvent
 from trading.ids import AccountID, InstrumentID, OrderID, TenantID, WireID
 from trading.instrument import Catalogue, Instrument, SecurityType
 from trading.order import (
@@ -264,12 +264,14 @@ def approved_replace(target: NewOrder, request: Replace) -> ApprovedReplace:
     )
 
 
-async def take(events: AsyncIterator[BrokerEvent], wanted: int) -> list[BrokerEvent]:
+async def take(events: AsyncIterator[BrokerEvent | LinkEvent], wanted: int) -> list[BrokerEvent]:
     """Take so many events off a stream, and fail rather than wait for ever."""
     taken: list[BrokerEvent] = []
     async with asyncio.timeout(20):
         while len(taken) < wanted:
-            taken.append(await anext(events))
+            event = await anext(events)
+            assert isinstance(event, BrokerEvent), f"the link was interrupted: {event.text}"
+            taken.append(event)
     return taken
 
 

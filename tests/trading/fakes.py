@@ -12,7 +12,7 @@ from trading.books import Books
 from trading.command import Command
 from trading.control import TradingStateChange
 from trading.decision import RiskDecision
-from trading.execution import BrokerEvent
+from trading.execution import BrokerEvent, LinkEvent
 from trading.ids import AccountID, InstrumentID, SecondaryOrderID, WireID
 from trading.instrument import Instrument
 from trading.order import (
@@ -155,7 +155,7 @@ class ScriptedBroker:
         self.known: dict[WireID, BrokerOrder] = {}
         self.resumed_from: list[str | None] = []
         self.before_first_byte: Callable[[], Awaitable[None]] | None = None
-        self.stream: asyncio.Queue[BrokerEvent | None] = asyncio.Queue()
+        self.stream: asyncio.Queue[BrokerEvent | LinkEvent | None] = asyncio.Queue()
 
     @property
     def capabilities(self) -> Capabilities:
@@ -167,11 +167,11 @@ class ScriptedBroker:
     async def close(self) -> None:
         return
 
-    async def events(self) -> AsyncIterator[BrokerEvent]:
+    async def events(self) -> AsyncIterator[BrokerEvent | LinkEvent]:
         while (event := await self.stream.get()) is not None:
             yield event
 
-    def tell(self, *events: BrokerEvent) -> None:
+    def tell(self, *events: BrokerEvent | LinkEvent) -> None:
         for event in events:
             self.stream.put_nowait(event)
 

@@ -19,7 +19,7 @@ from tests.trading.builders import (
 from tests.trading.fakes import settle
 from tests.trading.house import House, canceling, working
 from trading.command import CommandKind, CommandState
-from trading.execution import BrokerUnknown, ExecType
+from trading.execution import BrokerUnknown, ExecType, LinkEvent
 from trading.ids import WireID
 from trading.order import Order, OrdStatus
 from trading.ports import InDoubt, RateLimited, Rejected, Unauthorized, Unavailable
@@ -308,3 +308,15 @@ async def test_many_events_arrive_in_order_and_without_a_gap() -> None:
 
         assert [each.exec_id for each in house.store.state.fills] == [f"t{n}" for n in range(100)]
         assert house.order(order).ord_status is OrdStatus.FILLED
+
+
+async def test_after_a_gap_in_the_stream_what_was_missed_is_found_within_a_second() -> None:
+    async with House().open() as house:
+        order = await working(house)
+        missed = at_broker(house.order(order), status=OrdStatus.FILLED, cum_qty=D(100), avg_px=D(9))
+        house.broker.known[order.wire_id] = missed
+        house.broker.tell(LinkEvent(received_at=1, text="the stream was mute"))
+        await settle()
+        await house.clock.advance(1)
+
+        assert house.order(order).status is OrdStatus.FILLED
