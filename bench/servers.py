@@ -22,7 +22,7 @@ from bench.tap import Tap, tapped
 _START_S, _STOP_S, _LOOK_S = 60, 30, 0.05
 _PORTS = range(24_000, 32_000)
 AMQP = os.environ.get("DRAWBRIDGE_TEST_AMQP") or "amqp://guest:guest@127.0.0.1:5672/"
-REDIS = os.environ.get("DRAWBRIDGE_TESTREDIS") or "redis://127.0.0.1:6379/14"
+REDIS = os.environ.get("DRAWBRIDGE_TEST_REDIS") or "redis://127.0.0.1:6379/14"
 
 
 class Unavailable(Exception):

@@ -5,10 +5,9 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from bench import history, servers, stores
+from bench import history, stores
 from bench.measuring import place_some
 from persistence import tables
-from tests.events.services import found
 
 pytestmark = pytest.mark.services
 
@@ -16,11 +15,11 @@ REPORTS = 2_000
 
 
 @pytest.mark.parametrize("name", ["embedded", "shared"])
-def test_a_past_is_whole_and_goes_on(name: str, tmp_path: Path) -> None:
+def test_a_past_is_whole_and_goes_on(
+    name: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
     if name == "shared":
-        found("PostgreSQL", stores.SERVER)
-        found("RabbitMQ", servers.AMQP)
-        found("Redis", servers.REDIS)
+        request.getfixturevalue("at_hand")
     with history.grown(name, tmp_path, REPORTS) as server:
         orders = counted(server.store, "orders")
         assert counted(server.store, "reports") == 3 * orders <= REPORTS < 3 * orders + 200

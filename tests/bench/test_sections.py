@@ -4,11 +4,10 @@ import re
 
 import pytest
 
-from bench import sections, servers, stores
+from bench import sections
 from bench.__main__ import main
-from tests.events.services import found
 
-pytestmark = pytest.mark.services
+pytestmark = [pytest.mark.services, pytest.mark.usefixtures("at_hand")]
 
 ROWS = {
     "place_order": {"floor": 4, "plain": 4, "embedded": 4, "shared": 4},
@@ -18,13 +17,6 @@ ROWS = {
     "lists": {"embedded": 2, "shared": 2},
     "fanout": {"drawbridge": 2, "plain Strawberry": 2, "raw Starlette": 2},
 }
-
-
-@pytest.fixture(autouse=True)
-def _services() -> None:
-    found("PostgreSQL", stores.SERVER)
-    found("RabbitMQ", servers.AMQP)
-    found("Redis", servers.REDIS)
 
 
 @pytest.mark.parametrize("section", list(ROWS))

@@ -13,27 +13,14 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
-from urllib.parse import urlsplit
 
 import aio_pika
-import pytest
 from aio_pika.abc import AbstractChannel
 
 from events.topology import Topology
+from tests.standing import absent
 
-AMQP = os.environ.get("DRAWBRIDGE_TEST_AMQP") or "amqp://guest:guest@127.0.0.1:5672/"
-REDIS = os.environ.get("DRAWBRIDGE_TEST_REDIS") or "redis://127.0.0.1:6379/15"
 BOUND_S = 60
-
-
-def found(name: str, url: str) -> str:
-    """Return the address of a service, or skip where nothing answers."""
-    at = urlsplit(url)
-    try:
-        socket.create_connection((at.hostname or "", at.port or 0), timeout=2).close()
-    except OSError:
-        pytest.skip(f"no {name} at {at.hostname}:{at.port}")
-    return url
 
 
 def free_port() -> int:
@@ -138,7 +125,7 @@ class RedisServer(Server):
     def command(self) -> list[str]:
         server = shutil.which("redis-server")
         if server is None:
-            pytest.skip("redis-server is not installed")
+            absent("redis-server is not installed")
         bind = ("--bind", "127.0.0.1", "--port", str(self.port))
         return [server, *bind, "--save", "", "--appendonly", "no"]
 
@@ -186,7 +173,7 @@ class RabbitNode(Server):
 
     def command(self) -> list[str]:
         if not (self.BIN / "rabbitmq-server").exists():
-            pytest.skip("rabbitmq-server is not installed")
+            absent("rabbitmq-server is not installed")
         return [str(self.BIN / "rabbitmq-server")]
 
     def start(self) -> None:

@@ -12,7 +12,8 @@ from redis.asyncio import Redis
 from events.quotecache import LASTS_S, SYMBOLS_PER_CALL, QuoteCache
 from gateway.system import SystemClock
 from tests.events.fakes import AAPL, MSFT, quote
-from tests.events.services import REDIS, RedisServer, found, free_port, until
+from tests.events.services import RedisServer, free_port, until
+from tests.standing import REDIS, found
 from trading.ids import InstrumentID
 from trading.ports import Environment
 
@@ -21,7 +22,7 @@ pytestmark = pytest.mark.services
 
 @pytest.fixture
 async def redis() -> AsyncIterator[Redis]:
-    async with Redis.from_url(found("Redis", REDIS), protocol=2) as redis:
+    async with Redis.from_url(found(REDIS), protocol=2) as redis:
         yield redis
         async for key in redis.scan_iter("drawbridge:sim:*"):
             await redis.delete(key)
@@ -53,7 +54,7 @@ async def kept(cache: QuoteCache, *symbols: InstrumentID, count: int) -> list[st
 
 @pytest.mark.usefixtures("redis")
 async def test_what_one_process_keeps_another_reads() -> None:
-    async with cache_at(REDIS) as feed, cache_at(REDIS) as other:
+    async with cache_at(found(REDIS)) as feed, cache_at(found(REDIS)) as other:
         feed.keep([quote(AAPL, "1"), quote(MSFT, "5")])
         feed.keep([quote(AAPL, "2")])
         assert await kept(other, AAPL, MSFT, InstrumentID("none"), count=2) == ["2", "5"]
@@ -64,7 +65,7 @@ async def test_what_one_process_keeps_another_reads() -> None:
 
 
 async def test_it_outlasts_a_long_weekend_and_no_more(redis: Redis) -> None:
-    async with cache_at(REDIS) as cache:
+    async with cache_at(found(REDIS)) as cache:
         cache.keep([quote(AAPL, "1")])
         await kept(cache, AAPL, count=1)
         assert 0 < await redis.ttl("drawbridge:sim:one:v2:quote:AAPL@XNAS") <= LASTS_S
@@ -73,7 +74,7 @@ async def test_it_outlasts_a_long_weekend_and_no_more(redis: Redis) -> None:
 async def test_many_symbols_take_several_calls(redis: Redis) -> None:
     del redis
     symbols = [InstrumentID(f"S{number}") for number in range(2 * SYMBOLS_PER_CALL + 1)]
-    async with cache_at(REDIS) as cache:
+    async with cache_at(found(REDIS)) as cache:
         cache.keep([quote(symbol, "1") for symbol in symbols])
         assert len(await kept(cache, *symbols, count=len(symbols))) == len(symbols)
 
@@ -81,8 +82,8 @@ async def test_many_symbols_take_several_calls(redis: Redis) -> None:
 async def test_environments_do_not_meet(redis: Redis) -> None:
     del redis
     async with (
-        cache_at(REDIS) as cache,
-        QuoteCache.opened(REDIS, Environment.PAPER, "one", SystemClock()) as other,
+        cache_at(found(REDIS)) as cache,
+        QuoteCache.opened(found(REDIS), Environment.PAPER, "one", SystemClock()) as other,
     ):
         cache.keep([quote(AAPL, "1")])
         await kept(cache, AAPL, count=1)
@@ -91,7 +92,7 @@ async def test_environments_do_not_meet(redis: Redis) -> None:
 
 @pytest.mark.usefixtures("redis")
 async def test_databases_do_not_meet() -> None:
-    async with cache_at(REDIS) as cache, cache_at(REDIS, "another") as other:
+    async with cache_at(found(REDIS)) as cache, cache_at(found(REDIS), "another") as other:
         cache.keep([quote(AAPL, "1")])
         await kept(cache, AAPL, count=1)
         assert await other.read([AAPL]) == []
@@ -103,7 +104,7 @@ async def test_databases_do_not_meet() -> None:
 @pytest.mark.parametrize("garbage", [b"", b"{", b'{"v":2,"kind":"states","changes":[]}', b"\xff"])
 async def test_what_cannot_be_read_is_passed_over(redis: Redis, garbage: bytes) -> None:
     await redis.set("drawbridge:sim:one:v2:quote:AAPL@XNAS", garbage)
-    async with cache_at(REDIS) as cache:
+    async with cache_at(found(REDIS)) as cache:
         cache.keep([quote(MSFT, "1")])
         assert await kept(cache, AAPL, MSFT, count=1) == ["1"]
 

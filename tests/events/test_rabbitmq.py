@@ -15,7 +15,8 @@ from events.relay import BusUnavailable
 from events.topology import DELIVERIES_MAX, Topology
 from tests.events.fakes import AAPL, MSFT, ONE, batch, change, quote
 from tests.events.gateway import Process, World, following, pair, running
-from tests.events.services import AMQP, ScratchTopology, channel_at, found, swept, until
+from tests.events.services import ScratchTopology, channel_at, swept, until
+from tests.standing import RABBITMQ, found
 from trading.ports import Environment
 from trading.store import SHARDS
 
@@ -31,14 +32,14 @@ def topology() -> Topology:
 
 @pytest.fixture
 async def channel(topology: Topology) -> AsyncIterator[AbstractChannel]:
-    async with swept(found("RabbitMQ", AMQP), topology) as lent:
+    async with swept(found(RABBITMQ), topology) as lent:
         yield lent
 
 
 @pytest.fixture
 async def world(topology: Topology, channel: AbstractChannel) -> World:
     del channel
-    return World.of(AMQP, topology)
+    return World.of(found(RABBITMQ), topology)
 
 
 @pytest.fixture
@@ -169,10 +170,10 @@ def test_names_bear_environment_and_version() -> None:
 async def test_environments_do_not_hear_one_another(world: World, topology: Topology) -> None:
     paper = replace(topology, environment=Environment.PAPER)
     async with (
-        swept(AMQP, paper),
+        swept(found(RABBITMQ), paper),
         running(world, "one") as one,
         running(world, "two") as two,
-        running(World.of(AMQP, paper), "paper") as other,
+        running(World.of(found(RABBITMQ), paper), "paper") as other,
     ):
         await one.bus.publish(Channel.QUOTES, encode(QuoteFrame((quote(AAPL, "1"),))))
         await until(lambda: two.news.last(AAPL) is not None)
@@ -200,7 +201,7 @@ async def test_what_another_database_tells_is_passed_over_and_told_once(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Its accounts, symbols and brokers have the same names, for nobody agreed on them."""
-    theirs = World.of(AMQP, world.topology, "theirs")
+    theirs = World.of(found(RABBITMQ), world.topology, "theirs")
     async with running(theirs, "their relay") as stranger, running(world, "our relay") as ours:
         await until(lambda: len(stranger.shards.held) == len(ours.shards.held) == SHARDS)
         async with following(stranger) as there, following(ours) as here:
@@ -231,7 +232,7 @@ async def test_the_queue_of_a_process_goes_with_it(world: World) -> None:
     queue = world.topology._name("process.one.1")
     async with running(world, "one"):
         pass
-    async with channel_at(AMQP) as channel:
+    async with channel_at(found(RABBITMQ)) as channel:
         with pytest.raises(ChannelNotFoundEntity):
             await channel.get_queue(queue)
 

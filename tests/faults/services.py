@@ -6,7 +6,6 @@ import asyncio
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import threading
 import time
@@ -19,21 +18,17 @@ from typing import Any, Self
 from urllib.parse import urlsplit
 from uuid import uuid4
 
-import pytest
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from events.topology import Topology
 from persistence.postgresql import DRIVER
+from tests import standing
 from tests.events.services import BOUND_S, Server, free_port, swept
 from tests.faults.proxy import FaultProxy
 from trading.ports import Environment
 
-POSTGRES = os.environ.get("DRAWBRIDGE_TEST_POSTGRES") or "postgresql://postgres@127.0.0.1:5432"
-AMQP = os.environ.get("DRAWBRIDGE_TEST_AMQP")
-REDIS = os.environ.get("DRAWBRIDGE_TEST_REDIS") or "redis://127.0.0.1:6379/14"
-_STANDARD_AMQP = "amqp://guest:guest@127.0.0.1:5672"
 _BIN = Path("/usr/lib/postgresql")
 
 
@@ -46,32 +41,16 @@ class Services:
     redis: str
 
 
-def absent(what: str) -> None:
-    """Skip for want of a service; where everything is promised to be there, fail."""
-    if os.environ.get("CI"):
-        pytest.fail(f"{what}, and CI is set")
-    pytest.skip(what)
-
-
-def _look_for(variable: str, url: str) -> None:
-    at = urlsplit(url)
-    try:
-        socket.create_connection((at.hostname or "", at.port or 0), timeout=2).close()
-    except OSError:
-        absent(f"nothing answers at {at.hostname}:{at.port}: set DRAWBRIDGE_TEST_{variable}")
-
-
 @contextmanager
 def found() -> Iterator[Services]:
     """Find the services, with a RabbitMQ vhost of our own, or one that is swept afterwards."""
-    amqp = AMQP or _STANDARD_AMQP
-    for variable, url in (("POSTGRES", POSTGRES), ("AMQP", amqp), ("REDIS", REDIS)):
-        _look_for(variable, url)
-    if AMQP is None and shutil.which("rabbitmqctl"):
+    postgres = urlsplit(standing.found(standing.POSTGRESQL))._replace(path="").geturl()
+    amqp, redis = standing.found(standing.RABBITMQ), standing.found(standing.REDIS)
+    if amqp == standing.RABBITMQ.usual and shutil.which("rabbitmqctl"):
         with _own_vhost() as vhost:
-            yield Services(postgres=POSTGRES, amqp=f"{amqp}/{vhost}", redis=REDIS)
+            yield Services(postgres=postgres, amqp=f"{amqp}{vhost}", redis=redis)
         return
-    yield Services(postgres=POSTGRES, amqp=amqp, redis=REDIS)
+    yield Services(postgres=postgres, amqp=amqp, redis=redis)
     asyncio.run(_sweep(amqp))
 
 
@@ -185,7 +164,7 @@ class PostgresServer(Server):
 def _program(name: str) -> list[str]:
     programs = sorted(_BIN.glob(f"*/bin/{name}"))
     if not programs:
-        absent(f"{name} is not installed below {_BIN}")
+        standing.absent(f"{name} is not installed below {_BIN}")
     change_user = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
     return [*(change_user if os.getuid() == 0 else ()), str(programs[-1])]
 

@@ -11,7 +11,7 @@ from tests.gateway.conftest import Command
 from tests.gateway.process import free_port, running
 from tests.gateway.test_shared_config import SHARED
 from tests.gateway.tokens import minted
-from tests.persistence.servers import found
+from tests.standing import POSTGRESQL, found
 
 pytestmark = pytest.mark.services
 
@@ -21,7 +21,7 @@ ACCOUNTS = "{ accounts { id } }"
 @pytest.fixture
 def shared() -> Iterator[dict[str, str]]:
     """Lend the addresses of an empty database, and of a bus, cache and exchange that are down."""
-    with database(found().rsplit("/", 1)[0]) as url:
+    with database(found(POSTGRESQL).rsplit("/", 1)[0]) as url:
         yield SHARED | {"database_url": url}
 
 

@@ -3,30 +3,22 @@
 import asyncio
 import itertools
 import os
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
-import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from persistence.postgresql import DRIVER
+from tests import standing
 
-POSTGRES = os.environ.get("DRAWBRIDGE_TEST_POSTGRES") or "postgresql://postgres@127.0.0.1:5432/test"
 BOUND_S = 60
 NUMBERS = itertools.count(1)
 
 
 def found() -> str:
     """Return the address of a server, or skip where none answers."""
-    url = sa.make_url(POSTGRES)
-    at = url.host or "127.0.0.1", url.port or 5432
-    try:
-        socket.create_connection(at, timeout=2).close()
-    except OSError:
-        pytest.skip(f"no PostgreSQL at {at[0]}:{at[1]}")
-    return POSTGRES
+    return standing.found(standing.POSTGRESQL)
 
 
 def on(server: str, database: str) -> str:
