@@ -30,6 +30,7 @@ from events.streams import LiveStreams
 from gateway.system import SystemClock, TimeOrderedIds
 from resolvers.context import Context
 from resolvers.root import Schema
+from security.credentials import Credentials
 from serving.document import Registry
 from serving.operation import Operations
 from serving.protocol import SocketProtocol
@@ -112,7 +113,7 @@ def drawbridge() -> tuple[list[BaseRoute], Callable[[int, int], Awaitable[None]]
             ids=ids,
         )
 
-    async def authenticate(_: str | None) -> Principal:
+    async def authenticate(_: Credentials) -> Principal:
         return _PRINCIPAL
 
     async def tell(due: int, symbols: int) -> None:

@@ -24,6 +24,7 @@ from strawberry.extensions import ParserCache, ValidationCache
 from gateway.system import SystemClock, TimeOrderedIds
 from resolvers.context import Context
 from resolvers.root import Schema
+from security.credentials import Credentials
 from serving.document import Registry
 from serving.http import HttpEndpoint
 from serving.operation import Operations
@@ -119,7 +120,7 @@ def drawbridge() -> ASGIApp:
             ids=ids,
         )
 
-    async def authenticate(_: str | None) -> Principal:
+    async def authenticate(_: Credentials) -> Principal:
         return _PRINCIPAL
 
     registry = Registry(nothing, schema, clock)

@@ -29,7 +29,7 @@ def application(gateway: Gateway, settings: Settings) -> ASGIApp:
     Requests of the endpoint go straight to it: it needs nothing of what Starlette's router and
     middleware do for each.
     """
-    authenticate = gateway.authentication.of_header
+    authenticate = gateway.authentication.of
     operations = Operations(
         gateway.schema,
         registry=gateway.registry,
@@ -71,7 +71,8 @@ def _page_token(gateway: Gateway, settings: Settings, request: Request) -> str |
 
     A page of another site that has its name point here would read the token out of ours.
     """
-    if (request.url.hostname or "") not in {settings.host, "localhost", "127.0.0.1", "::1"}:
+    ours = {settings.host, "localhost", "127.0.0.1", "::1"}
+    if gateway.issuer is None or (request.url.hostname or "") not in ours:
         return None
     return development_token(gateway.issuer, Role.TRADER)
 

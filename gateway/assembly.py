@@ -15,6 +15,7 @@ from brokers.calendars import provide
 from gateway.background import Background
 from gateway.config import Settings
 from gateway.haltfile import HaltFile, halt_file
+from gateway.identity import Identity
 from gateway.system import SystemClock, TimeOrderedIds
 from persistence.store import SqlStore
 from resolvers.context import Context
@@ -60,7 +61,7 @@ class Parts:
     catalogue: Catalogue
     store: SqlStore
     broker: Broker
-    issuer: DevelopmentIssuer
+    identity: Identity
     doorbell: Doorbell
     quotes: PricedQuotes
     streams: Streams
@@ -126,7 +127,8 @@ class Gateway:
     """A gateway that runs: what its endpoint needs of it."""
 
     authentication: Authentication
-    issuer: DevelopmentIssuer
+    issuer: DevelopmentIssuer | None
+    """Where nobody else is the issuer."""
     session: Session
     clock: SystemClock
     ids: TimeOrderedIds
@@ -177,10 +179,8 @@ async def assembled(
     queue.start()
     try:
         yield Gateway(
-            authentication=Authentication(
-                tokens=parts.issuer.verifier(), users=parts.store.directory, clock=parts.clock
-            ),
-            issuer=parts.issuer,
+            authentication=parts.identity.authentication(parts.store.directory, parts.clock),
+            issuer=parts.identity.development,
             session=session,
             clock=parts.clock,
             ids=parts.ids,

@@ -56,7 +56,7 @@ _REFUSALS = (
 _EXIT_DIFFERS = 1
 _EXIT_REFUSED = 2
 _EXIT_UNCONFIRMED = 1
-_OPTIONS = ("host", "port", "data", "quotes", "speed", "faults", "role")
+_OPTIONS = ("host", "port", "data", "quotes", "speed", "faults", "role", "issuer")
 _EXCHANGE_PORT = "8100"
 
 
@@ -222,6 +222,7 @@ def _add_serve(commands: _Commands) -> None:
     serving.add_argument("--host", help="address to listen on (127.0.0.1)")
     serving.add_argument("--port", help="port to listen on (8000)")
     _add_data(serving)
+    serving.add_argument("--issuer", help="the OAuth2 issuer of tokens (one for development)")
     serving.add_argument("--role", help="api, session or all: with many processes (all)")
     _add_market(serving)
 

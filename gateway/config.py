@@ -4,55 +4,40 @@ from __future__ import annotations
 
 import difflib
 import ipaddress
-import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
-from decimal import Decimal, InvalidOperation
-from enum import StrEnum, unique
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
+from gateway import setting
+from gateway.setting import HostPort, Network, Role, Secret
 from resolvers.bounds import Bounds
 from serving.operation import DEADLINE_S
 from trading.ports import Environment
 
+__all__ = [
+    "PREFIX",
+    "SIMULATED",
+    "ConfigError",
+    "HostPort",
+    "Role",
+    "Secret",
+    "Settings",
+    "check",
+    "check_market",
+    "describe",
+    "from_environment",
+    "with_options",
+]
+
 PREFIX = "DRAWBRIDGE_"
 _TEST_PREFIX = "DRAWBRIDGE_TEST_"
 SIMULATED = "simulated"
-_PORT_MAX = 65535
-_COUNT_MAX = 10_000_000
 
 
 class ConfigError(Exception):
     """Settings that cannot be used; each line names the variable or option, and the remedy."""
-
-
-@unique
-class Role(StrEnum):
-    """What a process among many does: serve GraphQL, own broker sessions, or both."""
-
-    API = "api"
-    SESSION = "session"
-    ALL = "all"
-
-
-class Secret(str):
-    """A setting that may hold a password, and so is never shown."""
-
-    __slots__ = ()
-
-
-@dataclass(frozen=True, slots=True)
-class HostPort:
-    """Where something listens."""
-
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        """Write it as it is given."""
-        return f"{self.host}:{self.port}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +71,12 @@ class Settings:
     max_cost: int = Bounds.cost
     max_rows: int = Bounds.rows
     operation_deadline_s: int = int(DEADLINE_S)
+    issuer: str | None = None
+    jwks_url: str | None = None
+    introspection_client: str | None = None
+    introspection_secret: Path | None = None
+    public_url: str | None = None
+    trusted_proxies: tuple[Network, ...] = ()
     log_level: str = "INFO"
 
     @property
@@ -93,6 +84,12 @@ class Settings:
         """How large documents may be."""
         each = {name: getattr(self, f"max_{name}") for name in Bounds.__dataclass_fields__}
         return Bounds(**each)
+
+    @property
+    def endpoint_url(self) -> str:
+        """The endpoint's URL, as clients know it."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return self.public_url or f"http://{host}:{self.port}/graphql"
 
     @property
     def is_shared(self) -> bool:
@@ -119,7 +116,7 @@ def from_environment(variables: Mapping[str, str]) -> Settings:
         try:
             values[field] = _READERS[field](text)
         except ValueError as error:
-            shown = "…" if field.endswith("_url") else repr(text)
+            shown = "…" if field in _SECRETS else repr(text)
             errors.append(f"{name}={shown}: {error}")
     if errors:
         raise ConfigError("\n".join(errors))
@@ -148,15 +145,13 @@ def check(settings: Settings) -> None:
     if settings.environment is not Environment.SIM:
         errors.append(
             f"{PREFIX}ENVIRONMENT={settings.environment}: the only broker here is the paper"
-            " exchange, and the only tokens those of the development issuer, which belongs to sim;"
-            " set it to sim"
+            " exchange, which belongs to sim; set it to sim"
         )
-    if not settings.is_loopback:
-        errors.append(
-            f"{PREFIX}HOST={settings.host}: tokens come from the development issuer, which is for"
-            " this machine alone; use 127.0.0.1"
-        )
-    errors += [*_market_errors(settings), *_sharing_errors(settings)]
+    errors += [
+        *_identity_errors(settings),
+        *_market_errors(settings),
+        *_sharing_errors(settings),
+    ]
     if errors:
         raise ConfigError("\n".join(errors))
 
@@ -168,6 +163,30 @@ def check_market(settings: Settings) -> None:
         errors.append(f"{PREFIX}ENVIRONMENT=live: the paper exchange belongs to sim or paper")
     if errors:
         raise ConfigError("\n".join(errors))
+
+
+def _identity_errors(settings: Settings) -> list[str]:
+    """Say what callers could not be known by."""
+    if settings.issuer is None:
+        errors = [
+            f"{PREFIX}{name.upper()} is set, but {PREFIX}ISSUER is not: the development issuer has"
+            " no use for it; set both or neither"
+            for name in ("jwks_url", "introspection_client", "introspection_secret")
+            if getattr(settings, name) is not None
+        ]
+        if not settings.is_loopback:
+            errors.append(
+                f"{PREFIX}HOST={settings.host}: without {PREFIX}ISSUER tokens come from the"
+                " development issuer, which is for this machine alone; set it, or use 127.0.0.1"
+            )
+        return errors
+    if (settings.introspection_client is None) != (settings.introspection_secret is None):
+        words = "to ask about opaque tokens takes a client id and the file of its secret"
+        return [f"{PREFIX}INTROSPECTION_CLIENT and {PREFIX}INTROSPECTION_SECRET: {words}"]
+    secret = settings.introspection_secret
+    if secret is not None and not secret.is_file():
+        return [f"{PREFIX}INTROSPECTION_SECRET={secret}: there is no such file"]
+    return []
 
 
 def _market_errors(settings: Settings) -> list[str]:
@@ -218,122 +237,40 @@ def describe(settings: Settings) -> str:
     for field in fields(settings):
         value = getattr(settings, field.name)
         shown = "(set, not shown)" if isinstance(value, Secret) else value
+        if isinstance(value, tuple):
+            shown = ",".join(map(str, value))
         lines.append(f"{PREFIX}{field.name.upper()}={'' if value is None else shown}")
     return "\n".join(lines)
 
 
-def _environment(text: str) -> Environment:
-    try:
-        return Environment(text)
-    except ValueError:
-        raise ValueError(f"say one of {', '.join(Environment)}") from None
-
-
-def _host(text: str) -> str:
-    if text != "localhost":
-        try:
-            ipaddress.ip_address(text)
-        except ValueError:
-            raise ValueError("say an IP address of this machine, or localhost") from None
-    return text
-
-
-def _port(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= _PORT_MAX:
-        raise ValueError(f"say a port from 1 to {_PORT_MAX}")
-    return int(text)
-
-
-def _path(text: str) -> Path:
-    if not text:
-        raise ValueError("say a path")
-    return Path(text)
-
-
-def _text(text: str) -> str:
-    if not text:
-        raise ValueError("say a value, or leave it out")
-    return text
-
-
-def _url(*schemes: str) -> Callable[[str], Secret]:
-    def read(text: str) -> Secret:
-        try:
-            parts = urlsplit(text)
-            fits = parts.scheme in schemes and parts.hostname and parts.port != 0
-        except ValueError:  # urlsplit refuses brackets, and `port` what is no port
-            fits = False
-        if not fits:
-            text = f"say a URL that begins with {schemes[0]}://, with a host and a good port"
-            raise ValueError(text)
-        return Secret(text)
-
-    return read
-
-
-def _host_port(text: str) -> HostPort:
-    host, _, port = text.rpartition(":")
-    if not host:
-        raise ValueError("say host:port")
-    return HostPort(host.strip("[]"), _port(port))
-
-
-def _role(text: str) -> Role:
-    try:
-        return Role(text)
-    except ValueError:
-        raise ValueError(f"say one of {', '.join(Role)}") from None
-
-
-def _speed(text: str) -> Decimal:
-    if text == "max":
-        return Decimal(0)
-    try:
-        speed = Decimal(text)
-    except InvalidOperation:
-        speed = Decimal("NaN")
-    if not speed.is_finite() or speed < 0:
-        raise ValueError("say how many times as fast as it was recorded, such as 10, or max")
-    return speed
-
-
-def _seed(text: str) -> int:
-    if not text.isascii() or not text.isdigit():
-        raise ValueError("say a whole number, 0 or more")
-    return int(text)
-
-
-def _count(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= _COUNT_MAX:
-        raise ValueError(f"say a whole number from 1 to {_COUNT_MAX}")
-    return int(text)
-
-
-def _level(text: str) -> str:
-    known = ("DEBUG", "INFO", "WARNING", "ERROR")
-    if text.upper() not in known or text.upper() not in logging.getLevelNamesMapping():
-        raise ValueError(f"say one of {', '.join(known)}")
-    return text.upper()
-
-
 _READERS: dict[str, Callable[[str], object]] = {
-    "environment": _environment,
-    "host": _host,
-    "port": _port,
-    "data": _path,
-    "quotes": _text,
-    "speed": _speed,
-    "seed": _seed,
-    "faults": _path,
-    "database_url": _url("postgresql"),
-    "amqp_url": _url("amqp", "amqps"),
-    "redis_url": _url("redis", "rediss"),
-    "exchange": _host_port,
-    "role": _role,
-    **{f"max_{name}": _count for name in Bounds.__dataclass_fields__},
-    "operation_deadline_s": _count,
-    "log_level": _level,
+    "environment": setting.environment,
+    "host": setting.host,
+    "port": setting.port,
+    "data": setting.path,
+    "quotes": setting.text,
+    "speed": setting.speed,
+    "seed": setting.seed,
+    "faults": setting.path,
+    "database_url": setting.url("postgresql"),
+    "amqp_url": setting.url("amqp", "amqps"),
+    "redis_url": setting.url("redis", "rediss"),
+    "exchange": setting.host_port,
+    "role": setting.role,
+    **{f"max_{name}": setting.count for name in Bounds.__dataclass_fields__},
+    "operation_deadline_s": setting.count,
+    "issuer": setting.private_url,
+    "jwks_url": setting.private_url,
+    "introspection_client": setting.text,
+    "introspection_secret": setting.path,
+    "public_url": setting.private_url,
+    "trusted_proxies": setting.networks,
+    "log_level": setting.level,
 }
+
+
+_SECRETS = {"database_url", "amqp_url", "redis_url"}
+"""Settings that are not shown, right or wrong, because a password may be in them."""
 
 
 def _suggestion(field: str) -> str:

@@ -18,11 +18,11 @@ from events.streams import LiveStreams
 from gateway.assembly import BROKER, VERSION, Gateway, Parts, assembled, provide_calendars
 from gateway.background import Background
 from gateway.config import SIMULATED, Settings
+from gateway.identity import identified
 from gateway.system import SystemClock, TimeOrderedIds
 from persistence.opening import open_store
 from persistence.seed import seed
 from persistence.store import SqlStore
-from security.development import open_issuer
 from trading.controller import ControlDesk
 from trading.instrument import Catalogue
 from trading.marketdata import QuoteDesk
@@ -69,12 +69,8 @@ async def running(settings: Settings, source: MarketData) -> AsyncIterator[Gatew
         store = await seeded_store(settings, catalogue, clock)
         stack.push_async_callback(store.close)
         provide_calendars(catalogue, source.clock)
-        issuer = open_issuer(
-            settings.data,
-            environment=settings.environment,
-            host=settings.host,
-            clock=clock,
-            ids=ids,
+        identity = await stack.enter_async_context(
+            identified(settings, clock, ids, await store.identity())
         )
         broker = _broker(settings, catalogue, clock, source)
         background = await stack.enter_async_context(Background.opened())
@@ -105,7 +101,7 @@ async def running(settings: Settings, source: MarketData) -> AsyncIterator[Gatew
             catalogue=catalogue,
             store=store,
             broker=broker,
-            issuer=issuer,
+            identity=identity,
             doorbell=relay,
             quotes=quotes,
             streams=streams,

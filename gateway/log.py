@@ -30,6 +30,7 @@ def configure(level: str) -> None:
     handler.setFormatter(JsonLines())
     logging.basicConfig(level=level, handlers=[handler], force=True)
     logging.getLogger("uvicorn.access").disabled = True
+    logging.getLogger("httpx2").setLevel(logging.WARNING)  # it has a line for each request
     # These log an error at each of their own tries; events.rabbitmq says once what that means.
     for name in ("aiormq", "aio_pika"):
         logging.getLogger(name).setLevel(logging.CRITICAL)

@@ -119,11 +119,15 @@ def _welcome(settings: Settings, gateway: Gateway, quoted: Instrument) -> str:
     url = f"http://{host}:{settings.port}/graphql"
     if settings.role is ProcessRole.SESSION:
         return f"Drawbridge runs broker sessions, in the environment {settings.environment}."
-    token = development_token(gateway.issuer, Role.TRADER)
-    return f"""
+    opened = f"""
 Drawbridge is open, in the environment {settings.environment}. Data: {settings.data.resolve()}
 
   GraphiQL   {url}
+"""
+    if gateway.issuer is None:
+        return f"{opened}  Tokens     those of {settings.issuer}\n"
+    token = development_token(gateway.issuer, Role.TRADER)
+    return f"""{opened}\
   Token      {token}
 
 Place an order:

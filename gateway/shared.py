@@ -23,6 +23,7 @@ from events.topology import Topology
 from gateway.assembly import BROKER, VERSION, Gateway, Parts, assembled, provide_calendars
 from gateway.background import Background
 from gateway.config import ConfigError, Role, Settings
+from gateway.identity import Identity, identified
 from gateway.leased import while_leased
 from gateway.system import SystemClock, TimeOrderedIds
 from persistence.emergency import FileEmergencyJournal
@@ -30,7 +31,6 @@ from persistence.errors import StoreRefused
 from persistence.opening import open_postgresql
 from persistence.seed import seed
 from persistence.store import SqlStore
-from security.development import open_issuer
 from trading.answers import Answers
 from trading.controller import ControlDesk
 from trading.emergency import EmergencyDesk, KnownOrders, read_in
@@ -116,7 +116,8 @@ async def running(settings: Settings) -> AsyncIterator[Gateway]:
         provide_calendars(store.catalogue, market)
         journal = FileEmergencyJournal(settings.data, process)
         stack.callback(journal.close)
-        parts = _parts(settings, elsewhere, store, events, journal, market, ids)
+        identity = await stack.enter_async_context(identified(settings, clock, ids, database))
+        parts = _parts(settings, elsewhere, store, events, journal, market, ids, identity)
         answers = Answers(store, clock)
         owner = _owner(parts, process, answers)
         events.doorbell.answer(BROKER, owner.wake)
@@ -248,6 +249,7 @@ def _parts(
     journal: FileEmergencyJournal,
     market: MarketClock,
     ids: TimeOrderedIds,
+    identity: Identity,
 ) -> Parts:
     clock, known = SystemClock(), KnownOrders()
     permits = Permits(clock)
@@ -265,13 +267,7 @@ def _parts(
         catalogue=store.catalogue,
         store=store,
         broker=open_broker(),
-        issuer=open_issuer(
-            settings.data,
-            environment=settings.environment,
-            host=settings.host,
-            clock=clock,
-            ids=ids,
-        ),
+        identity=identity,
         doorbell=events.doorbell,
         quotes=events.prices,
         streams=events.streams,

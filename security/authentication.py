@@ -1,14 +1,19 @@
 """From a token to a principal: who is asking, and what of it the store still grants."""
 
-from collections.abc import Mapping
+import ipaddress
+import logging
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from security.credentials import Credentials, Scheme, presented, refuse
+from security.dpop import Proofs, certificate_thumbprint
+from security.fetch import IssuerUnavailable
 from security.roles import Role, permitted
 from security.verifier import Claims
 from trading.ids import AccountID, TenantID, UserID
-from trading.outcome import Unauthenticated
-from trading.permission import Entitlement, Principal
+from trading.outcome import AuthenticationUnavailable, Unauthenticated
+from trading.permission import Entitlement, Permission, Principal
 from trading.ports import Clock
 from trading.store import StoreUnavailable
 
@@ -20,7 +25,10 @@ KEPT_DOWN_S = 900
 
 KEPT_MAX = 4096
 _SECOND_NS = 1_000_000_000
-_SEND = "send `authorization: Bearer <token>`"
+
+type Proxies = Collection[ipaddress.IPv4Network | ipaddress.IPv6Network]
+
+logger = logging.getLogger(__name__)
 
 
 class User(Protocol):
@@ -57,48 +65,88 @@ class Users(Protocol):
 class Tokens(Protocol):
     """What verifies tokens."""
 
-    def verify(self, token: str) -> Claims:
-        """Return what a token says. Raises Unauthenticated."""
+    async def verify(self, token: str) -> Claims:
+        """Return what a token says. Raises Unauthenticated and IssuerUnavailable."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Demands:
+    """What is demanded of callers beyond a valid token."""
+
+    partners_are_bound: bool = True
+    """Whether partners write orders by tokens alone that are bound to their key or certificate."""
+
+    withheld: frozenset[Permission] = frozenset()
+    """What nobody may do in this environment, whatever the role."""
+
+    proxies: Proxies = ()
+    """The networks of those whose word is taken for a client's certificate."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
     principal: Principal
+    claims: Claims
     since: int
 
 
 class Authentication:
-    """Authenticates callers by the bearer token of a request or of a socket.
+    """Authenticates callers by the token of a request or of a socket.
 
     Whom it has let in, it knows again for `KEPT_S` seconds, because to verify a signature and to
-    read the user is a good part of what an order costs. While the store is down it is `KEPT_DOWN_S`
-    instead, so that orders can still be canceled. A refusal is never remembered, and nobody is
-    known again once the token has ended.
+    read the user is a good part of what an order costs. While the store or the issuer is down it is
+    `KEPT_DOWN_S` instead, so that orders can still be canceled. A refusal is never remembered, and
+    nobody is known again once the token has ended. What a token is bound to is shown each time.
     """
 
-    def __init__(self, *, tokens: Tokens, users: Users, clock: Clock) -> None:
-        """Take what verifies tokens and knows users."""
-        self._tokens = tokens
-        self._users = users
-        self._clock = clock
+    def __init__(
+        self,
+        *,
+        tokens: Tokens,
+        users: Users,
+        proofs: Proofs,
+        clock: Clock,
+        demands: Demands,
+    ) -> None:
+        """Take what verifies tokens and proofs, and knows users."""
+        self._tokens, self._users, self._proofs = tokens, users, proofs
+        self._clock, self._demands = clock, demands
         self._kept: dict[str, _Kept] = {}
 
-    async def of_header(self, authorization: str | None) -> Principal:
-        """Authenticate by an Authorization header. Raises Unauthenticated."""
-        token = _bearer(authorization)
+    async def of(self, credentials: Credentials) -> Principal:
+        """Authenticate a caller. Raises Unauthenticated, and AuthenticationUnavailable."""
+        try:
+            scheme, token = presented(credentials.authorization)
+            known = await self._known(token)
+            if known.claims.is_bound or scheme is not Scheme.BEARER:
+                await self._check_possession(scheme, token, known.claims, credentials)
+        except Unauthenticated as refused:
+            # Never the token: whoever reads the log could use it.
+            logger.info("a caller at %s is refused: %s", credentials.peer or "?", refused)
+            raise
+        return known.principal
+
+    async def _known(self, token: str) -> _Kept:
         kept = self._kept.get(token)
         if kept is not None and self._is_good(kept, KEPT_S):
-            return kept.principal
+            return kept
         since = self._clock.monotonic()
-        claims = self._tokens.verify(token)
         try:
+            claims = await self._tokens.verify(token)
             principal = await self._principal(claims)
         except StoreUnavailable:
             if kept is not None and self._is_good(kept, KEPT_DOWN_S):
-                return kept.principal
+                return kept
             raise
-        self._keep(token, _Kept(principal, since))
-        return principal
+        except IssuerUnavailable as error:
+            if kept is not None and self._is_good(kept, KEPT_DOWN_S):
+                return kept
+            logger.warning("tokens cannot be verified: %s", error)
+            words = "tokens cannot be verified at present: ask again"
+            raise AuthenticationUnavailable(words) from None
+        found = _Kept(principal, claims, since)
+        self._keep(token, found)
+        return found
 
     def _is_good(self, kept: _Kept, seconds: int) -> bool:
         is_fresh = self._clock.monotonic() < kept.since + seconds * _SECOND_NS
@@ -110,16 +158,6 @@ class Authentication:
             self._kept.clear()
         self._kept[token] = kept
 
-    async def of_payload(self, payload: object) -> Principal:
-        """Authenticate by the payload of `connection_init` or `ping`. Raises Unauthenticated."""
-        match payload:
-            case {"authorization": str() as authorization}:
-                return await self.of_header(authorization)
-            case _:
-                raise Unauthenticated(
-                    'no token: send the payload {"authorization": "Bearer <token>"}'
-                )
-
     async def _principal(self, claims: Claims) -> Principal:
         user = await self._users.user(claims.user_id)
         if user is None:
@@ -130,21 +168,43 @@ class Authentication:
             name=user.name,
             tenant_id=user.tenant_id,
             role=role,
-            permissions=permitted(role, claims.scopes),
+            permissions=permitted(role, claims.scopes) - self._withheld(role, claims),
             accounts=user.accounts,
             expires_at=claims.expires_at,
             client_id=claims.client_id,
         )
 
+    def _withheld(self, role: Role, claims: Claims) -> frozenset[Permission]:
+        """Return what neither scope nor role decides: a partner's stolen token places no order."""
+        demands = self._demands
+        if role is Role.PARTNER and demands.partners_are_bound and not claims.is_bound:
+            return demands.withheld | {Permission.ORDERS_WRITE}
+        return demands.withheld
 
-def _bearer(authorization: str | None) -> str:
-    """Take the token out of a header (RFC 6750)."""
-    if not authorization:
-        raise Unauthenticated(f"no token: {_SEND}")
-    scheme, _, token = authorization.strip().partition(" ")
-    if scheme.lower() != "bearer" or not token.strip():
-        raise Unauthenticated(f"not a bearer token: {_SEND}")
-    return token.strip()
+    async def _check_possession(
+        self, scheme: Scheme, token: str, claims: Claims, credentials: Credentials
+    ) -> None:
+        """Check that the caller has what its token is bound to. Raises Refused."""
+        is_by_key = claims.thumbprint is not None
+        if is_by_key != (scheme is Scheme.DPOP):
+            words = "is bound to a key: send" if is_by_key else "is not bound to a key: do not send"
+            refuse(f"the token {words} it as `authorization: DPoP <token>`", scheme)
+        if credentials.is_proven:
+            return
+        if claims.certificate is not None and claims.certificate != self._certificate(credentials):
+            refuse("the token is bound to a certificate that the caller does not have", scheme)
+        if claims.thumbprint is not None:
+            await self._proofs.check(credentials, token, claims.thumbprint)
+
+    def _certificate(self, credentials: Credentials) -> str | None:
+        """Return the thumbprint of the client's certificate, by the word of a trusted proxy."""
+        try:
+            peer = ipaddress.ip_address(credentials.peer)
+        except ValueError:
+            return None
+        if not any(peer in network for network in self._demands.proxies):
+            return None
+        return certificate_thumbprint(credentials.certificate)
 
 
 def _role(user: User) -> Role:

@@ -1,5 +1,6 @@
 """Verification of access tokens, by RFC 9068: who issued it, for whom, until when."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,13 +35,25 @@ _CLAIMS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claims:
-    """What a valid token says; `expires_at` is in UTC nanoseconds."""
+    """What a valid token says; `issued_at` and `expires_at` are in UTC nanoseconds.
+
+    `thumbprint` and `certificate` are those of the key and of the certificate that it is bound to
+    (`cnf` with `jkt`, RFC 9449, or `x5t#S256`, RFC 8705); None where it is not.
+    """
 
     user_id: UserID
     client_id: str
     token_id: str
     scopes: frozenset[str]
+    issued_at: int
     expires_at: int
+    thumbprint: str | None = None
+    certificate: str | None = None
+
+    @property
+    def is_bound(self) -> bool:
+        """Whether it is of no use to who has merely found it."""
+        return self.thumbprint is not None or self.certificate is not None
 
 
 def audience(environment: Environment) -> str:
@@ -78,7 +91,7 @@ class Verifier:
         except (TypeError, ValueError):
             # A lone surrogate, or a `crit` that is no list: joserfc lets these through as they are.
             raise Unauthenticated("the token is refused: it is malformed") from None
-        return _claims(decoded.claims)
+        return claims_of(decoded.claims)
 
 
 def _why(error: JoseError) -> str:
@@ -98,12 +111,24 @@ def _why(error: JoseError) -> str:
             return "it is malformed"
 
 
-def _claims(claims: dict[str, Any]) -> Claims:
-    scope = claims.get("scope")
+def claims_of(claims: Mapping[str, Any]) -> Claims:
+    """Read claims that are present and of their types. Raises Unauthenticated for another `cnf`."""
+    scope, bound = claims.get("scope"), claims.get("cnf", {})
+    if not isinstance(bound, dict) or (bound and not _names_a_key(bound)):
+        # Bound to something that is not checked here: it must not pass for a plain one.
+        raise Unauthenticated("the token is refused: its claim cnf is not one that is known here")
     return Claims(
         user_id=UserID(claims["sub"]),
         client_id=str(claims["client_id"]),
         token_id=claims["jti"],
         scopes=frozenset(scope.split() if isinstance(scope, str) else ()),
+        issued_at=int(claims["iat"]) * _SECOND_NS,
         expires_at=int(claims["exp"]) * _SECOND_NS,
+        thumbprint=bound.get("jkt"),
+        certificate=bound.get("x5t#S256"),
     )
+
+
+def _names_a_key(bound: Mapping[str, object]) -> bool:
+    named = [bound[name] for name in ("jkt", "x5t#S256") if name in bound]
+    return bool(named) and all(isinstance(each, str) and each for each in named)

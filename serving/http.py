@@ -17,7 +17,10 @@ from graphql import OperationType
 from starlette.requests import Request as Asked
 from starlette.types import Receive, Scope, Send
 
+from security.credentials import INVALID_TOKEN
+from security.credentials import Refused as Rejected
 from serving import graphiql, negotiation
+from serving.caller import shown
 from serving.negotiation import MediaType
 from serving.operation import (
     Authenticate,
@@ -31,7 +34,7 @@ from serving.operation import (
     encode_refusal,
 )
 from trading.ids import base62
-from trading.outcome import Unauthenticated
+from trading.outcome import AuthenticationUnavailable, Unauthenticated
 from trading.permission import Principal
 from trading.ports import IdSource
 from trading.store import StoreUnavailable
@@ -100,7 +103,7 @@ class HttpEndpoint:
             offered = " or ".join(MediaType)
             raise NotServed(HTTPStatus.NOT_ACCEPTABLE, f"accept {offered}", "NOT_ACCEPTABLE")
         try:
-            principal = await self.authenticate(_text(headers.get(b"authorization")))
+            principal = await self.authenticate(shown(scope))
             request = await _request(scope, receive, headers)
             prepared = self._prepared(request, principal, is_get=scope["method"] == "GET")
             context = self.operations.new_context(principal)
@@ -113,7 +116,9 @@ class HttpEndpoint:
         except Unauthenticated as refused:
             raise _unauthenticated(refused) from None
         except StoreUnavailable:
-            raise _store_unavailable() from None
+            raise _unavailable("the store is down: ask again", "STORE_UNAVAILABLE") from None
+        except AuthenticationUnavailable as down:
+            raise _unavailable(str(down), down.code) from None
         except NotServed:
             raise
         except Exception as error:
@@ -213,17 +218,17 @@ def _refusal(refused: Refused, media_type: MediaType) -> tuple[HTTPStatus, bytes
 
 
 def _unauthenticated(refused: Unauthenticated) -> NotServed:
+    challenge = refused.challenge if isinstance(refused, Rejected) else INVALID_TOKEN
     return NotServed(
         HTTPStatus.UNAUTHORIZED,
         str(refused),
         refused.code,
-        WWW_Authenticate='Bearer error="invalid_token"',
+        WWW_Authenticate=challenge,
     )
 
 
-def _store_unavailable() -> NotServed:
-    words = "the store is down: ask again"
-    return NotServed(HTTPStatus.SERVICE_UNAVAILABLE, words, "STORE_UNAVAILABLE", Retry_After="1")
+def _unavailable(words: str, code: str) -> NotServed:
+    return NotServed(HTTPStatus.SERVICE_UNAVAILABLE, words, code, Retry_After="1")
 
 
 def _post(words: str) -> NotServed:

@@ -18,6 +18,7 @@ from resolvers.context import Context
 from resolvers.document import Document, sha256
 from resolvers.operation import Fault, Prepared, Refused
 from resolvers.root import Schema
+from security.credentials import Credentials
 from serving.document import Registry
 from trading.outcome import OutcomeUnknown
 from trading.permission import Principal
@@ -38,8 +39,8 @@ __all__ = [
 DEADLINE_S = 30.0
 """How long a query or mutation may take, in seconds."""
 
-type Authenticate = Callable[[str | None], Awaitable[Principal]]
-"""Turns the value of `authorization` into its principal. Raises Unauthenticated."""
+type Authenticate = Callable[[Credentials], Awaitable[Principal]]
+"""Turns what a caller shows into its principal. Raises Unauthenticated."""
 
 
 class Malformed(Exception):

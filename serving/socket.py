@@ -21,6 +21,7 @@ from starlette.types import Receive
 
 from resolvers.operation import Refused, published
 from resolvers.stream import Stream
+from security.credentials import Credentials
 from serving import frame, message
 from serving.hub import Errors, Group, Hub, Member, SourceFailed
 from serving.mailbox import Limits as MailboxLimits
@@ -28,7 +29,7 @@ from serving.mailbox import Line, Mailbox, Sender
 from serving.message import Complete, ConnectionInit, Invalid, Ping, Pong, Subscribe
 from serving.operation import Authenticate, Malformed, Operations, Prepared, Request, encode
 from serving.subscription import GraphQLSource, key
-from trading.outcome import Overloaded, Unauthenticated
+from trading.outcome import AuthenticationUnavailable, Overloaded, Unauthenticated
 from trading.permission import Principal
 from trading.ports import Clock, IdSource
 from trading.store import StoreUnavailable
@@ -91,12 +92,13 @@ class House:
 class Socket:
     """One socket: who opened it, and its operations."""
 
-    def __init__(self, house: House, line: Line) -> None:
-        """Take the line to the peer."""
+    def __init__(self, house: House, line: Line, shown: Credentials) -> None:
+        """Take the line to the peer, and what it has shown in its handshake."""
         self._house, self._line, self._limits = house, line, house.limits
+        self._shown = shown
         self._mailbox = Mailbox(line, self._cut_off, house.limits.mailbox)
         self._principal: Principal | None = None
-        self._authorization: str | None = None
+        self._credentials: Credentials | None = None
         self._has_init = False
         self._is_over = False
         self._operations: dict[str, _Operation] = {}
@@ -125,7 +127,7 @@ class Socket:
                 case Ping(payload):
                     self._mailbox.put(message.PONG)
                     if "authorization" in payload:
-                        await self._renew(payload["authorization"])
+                        await self._renew(payload)
                 case Pong():
                     pass
                 case Subscribe(operation_id, payload):
@@ -143,44 +145,47 @@ class Socket:
             return
         self._has_init = True
         self._timers.pop("init").cancel()
-        authorization = payload.get("authorization")
-        principal = await self._known(authorization)
+        credentials, principal = await self._known(payload)
         if principal is not None and not self._is_over:
-            self._authorization = authorization
-            self._admit(principal)
+            self._admit(principal, credentials)
             self._mailbox.put(message.ACKNOWLEDGED)
             self._after("ping", self._limits.ping_every_s, self._ping)
 
-    async def _known(self, authorization: object) -> Principal | None:
-        """Authenticate, or end the socket and return None."""
-        if not isinstance(authorization, str | None):
-            self._end(BAD_REQUEST, "authorization must be a string")
-            return None
+    async def _known(self, payload: message.Payload) -> tuple[Credentials, Principal | None]:
+        """Authenticate, or end the socket and return no principal."""
+        authorization, proof = payload.get("authorization"), payload.get("dpop")
+        if not isinstance(authorization, str | None) or not isinstance(proof, str | None):
+            self._end(BAD_REQUEST, "authorization and dpop must be strings")
+            return self._shown, None
+        credentials = replace(self._shown, authorization=authorization, proof=proof)
         try:
-            return await self._house.authenticate(authorization)
+            return credentials, await self._house.authenticate(credentials)
         except Unauthenticated as refused:
             self._end(FORBIDDEN, str(refused))
         except StoreUnavailable:
             self._end(TRY_AGAIN_LATER, "the store is down")
-        return None
+        except AuthenticationUnavailable as down:
+            self._end(TRY_AGAIN_LATER, str(down))
+        return credentials, None
 
-    def _admit(self, principal: Principal) -> None:
+    def _admit(self, principal: Principal, credentials: Credentials) -> None:
         self._principal = principal
+        # What the token is bound to was shown; from now on its rights alone are looked at again.
+        self._credentials = replace(credentials, proof=None, is_proven=True)
         left = principal.expires_at - self._house.clock.now()
         self._after("expiry", max(left, 0) / _NS_PER_S, self._expire)
 
     def _expire(self) -> None:
         self._end(FORBIDDEN, "token expired")
 
-    async def _renew(self, authorization: object) -> None:
+    async def _renew(self, payload: message.Payload) -> None:
         """Take a new token of the same caller, in band."""
         if self._principal is None:
             self._end(UNAUTHORIZED, "Unauthorized")
             return
-        principal = await self._known(authorization)
+        credentials, principal = await self._known(payload)
         if principal is not None and self._is_unchanged(principal):
-            self._authorization = cast("str", authorization)
-            self._admit(principal)
+            self._admit(principal, credentials)
 
     def _is_unchanged(self, principal: Principal) -> bool:
         """End the socket unless the caller may still do what it could when it came."""
@@ -193,10 +198,11 @@ class Socket:
 
     async def _look_again(self) -> None:
         try:
-            self._is_unchanged(await self._house.authenticate(self._authorization))
+            credentials = cast("Credentials", self._credentials)
+            self._is_unchanged(await self._house.authenticate(credentials))
         except Unauthenticated as refused:
             self._end(FORBIDDEN, str(refused))
-        except StoreUnavailable:
+        except (StoreUnavailable, AuthenticationUnavailable):
             pass  # Rights cannot change meanwhile either.
 
     def _ping(self) -> None:

@@ -119,6 +119,12 @@ class Unauthenticated(GatewayError):
     code = "UNAUTHENTICATED"
 
 
+class AuthenticationUnavailable(GatewayError):
+    """The identity provider does not answer, and the caller is not known yet; nothing was done."""
+
+    code = "AUTHENTICATION_UNAVAILABLE"
+
+
 class Forbidden(GatewayError):
     """The principal lacks a permission."""
 

@@ -1,6 +1,7 @@
 """Settings are read from variables and options, and errors name what is wrong and the remedy."""
 
 from decimal import Decimal
+from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,12 @@ GOOD = {
     "ROLE": ("session", Role.SESSION),
     **{f"MAX_{name.upper()}": ("7", 7) for name in Bounds.__dataclass_fields__},
     "OPERATION_DEADLINE_S": ("7", 7),
+    "ISSUER": ("https://idp.example/", "https://idp.example/"),
+    "JWKS_URL": ("http://127.0.0.1:9000/jwks", "http://127.0.0.1:9000/jwks"),
+    "INTROSPECTION_CLIENT": ("gateway", "gateway"),
+    "INTROSPECTION_SECRET": ("secret", Path("secret")),
+    "PUBLIC_URL": ("https://gw.example/graphql", "https://gw.example/graphql"),
+    "TRUSTED_PROXIES": ("10.0.0.5, ::1/128", (ip_network("10.0.0.5"), ip_network("::1"))),
     "LOG_LEVEL": ("debug", "DEBUG"),
 }
 BAD = {
@@ -57,6 +64,12 @@ BAD = {
         name: ["0", "-1", "1.5", "", "many", "10000001"] for name in GOOD if name.startswith("MAX_")
     },
     "OPERATION_DEADLINE_S": ["0", "-1", "1.5", ""],
+    "ISSUER": ["", "idp", "http://idp.example/", "ftp://idp", "https://idp/?a=b", "https://idp#a"],
+    "JWKS_URL": ["", "http://idp.example/jwks", "file:///etc/passwd"],
+    "INTROSPECTION_CLIENT": [""],
+    "INTROSPECTION_SECRET": [""],
+    "PUBLIC_URL": ["", "gw.example", "http://gw.example/graphql"],
+    "TRUSTED_PROXIES": ["", "proxy", "10.0.0.1/8", "10.0.0.5,"],
     "LOG_LEVEL": ["LOUD", "", "NOTSET"],
 }
 
@@ -143,6 +156,15 @@ def test_the_greatest_speed_can_be_said_in_a_word() -> None:
         ({"ENVIRONMENT": "live"}, "DRAWBRIDGE_ENVIRONMENT=live: .* set it to sim"),
         ({"ENVIRONMENT": "paper"}, "DRAWBRIDGE_ENVIRONMENT=paper: .* set it to sim"),
         ({"HOST": "0.0.0.0"}, "DRAWBRIDGE_HOST=0.0.0.0: .* use 127.0.0.1"),
+        ({"JWKS_URL": "https://idp/jwks"}, "DRAWBRIDGE_JWKS_URL is set, but DRAWBRIDGE_ISSUER"),
+        (
+            {"ISSUER": "https://idp", "INTROSPECTION_CLIENT": "gateway"},
+            "DRAWBRIDGE_INTROSPECTION_SECRET: to ask about opaque tokens",
+        ),
+        (
+            {"ISSUER": "https://idp", "INTROSPECTION_CLIENT": "a", "INTROSPECTION_SECRET": "none"},
+            "DRAWBRIDGE_INTROSPECTION_SECRET=none: there is no such file",
+        ),
         ({"QUOTES": "absent.csv"}, "DRAWBRIDGE_QUOTES=absent.csv: there is no such file; say"),
         ({"FAULTS": "absent.json"}, "DRAWBRIDGE_FAULTS=absent.json: there is no such file"),
     ],

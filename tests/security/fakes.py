@@ -3,6 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from security.authentication import Authentication, Demands, Tokens
+from security.dpop import Proofs
+from security.replays import LocalReplays
 from trading.ids import AccountID, TenantID, UserID
 from trading.permission import Entitlement
 from trading.store import StoreUnavailable
@@ -53,3 +56,16 @@ class FakeUsers:
         if self.is_down:
             raise StoreUnavailable("down")
         return self.known.get(user_id)
+
+
+URL = "https://gateway.example/graphql"
+
+
+def authentication(
+    tokens: Tokens, users: FakeUsers, clock: FakeClock, demands: Demands | None = None
+) -> Authentication:
+    """Authenticate by these tokens among these users, with proofs kept in memory."""
+    proofs = Proofs(url=URL, replays=LocalReplays(clock), clock=clock)
+    return Authentication(
+        tokens=tokens, users=users, proofs=proofs, clock=clock, demands=demands or Demands()
+    )

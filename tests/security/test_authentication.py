@@ -5,12 +5,13 @@ from typing import Any
 
 import pytest
 
-from security import authentication
+import security.authentication
 from security.authentication import KEPT_DOWN_S, KEPT_S, Authentication
+from security.credentials import Credentials
 from security.development import DevelopmentIssuer, open_issuer
 from security.roles import ROLE_PERMISSIONS, Role, permitted
 from security.verifier import LEEWAY_S
-from tests.security.fakes import FakeClock, FakeIds, FakeUser, FakeUsers
+from tests.security.fakes import FakeClock, FakeIds, FakeUser, FakeUsers, authentication
 from trading.ids import AccountID, UserID
 from trading.outcome import Unauthenticated
 from trading.permission import Entitlement, Permission
@@ -30,7 +31,7 @@ def issuer(tmp_path: Path) -> DevelopmentIssuer:
 
 
 def by(issuer: DevelopmentIssuer, *users: FakeUser) -> Authentication:
-    return Authentication(tokens=issuer.verifier(), users=FakeUsers(*users), clock=FakeClock())
+    return authentication(issuer, FakeUsers(*users), FakeClock())
 
 
 def bearer(issuer: DevelopmentIssuer, *scopes: Permission) -> str:
@@ -38,7 +39,7 @@ def bearer(issuer: DevelopmentIssuer, *scopes: Permission) -> str:
 
 
 async def test_a_bearer_is_the_user_of_its_token(issuer: DevelopmentIssuer) -> None:
-    principal = await by(issuer, FakeUser()).of_header(bearer(issuer))
+    principal = await by(issuer, FakeUser()).of(Credentials(authorization=bearer(issuer)))
 
     assert principal.user_id == "u1"
     assert principal.role == "trader"
@@ -50,37 +51,25 @@ async def test_a_bearer_is_the_user_of_its_token(issuer: DevelopmentIssuer) -> N
 async def test_scopes_narrow_and_never_widen(issuer: DevelopmentIssuer) -> None:
     authorization = bearer(issuer, Permission.ORDERS_READ, Permission.TRADING_STATE_WRITE)
 
-    principal = await by(issuer, FakeUser(role="trader")).of_header(authorization)
+    principal = await by(issuer, FakeUser(role="trader")).of(
+        Credentials(authorization=authorization)
+    )
 
     assert principal.permissions == {Permission.ORDERS_READ}
-
-
-async def test_a_socket_brings_its_token_in_a_payload(issuer: DevelopmentIssuer) -> None:
-    principal = await by(issuer, FakeUser()).of_payload({"authorization": bearer(issuer)})
-
-    assert principal.user_id == "u1"
 
 
 async def test_the_scheme_is_of_any_case(issuer: DevelopmentIssuer) -> None:
     authorization = bearer(issuer).replace("Bearer", "bearer")
 
-    assert (await by(issuer, FakeUser()).of_header(authorization)).user_id == "u1"
+    assert (
+        await by(issuer, FakeUser()).of(Credentials(authorization=authorization))
+    ).user_id == "u1"
 
 
 @pytest.mark.parametrize("header", [None, "", "Bearer", "Bearer ", "Basic YTpi", "token"])
 async def test_no_bearer_is_told_what_to_send(issuer: DevelopmentIssuer, header: Any) -> None:
     with pytest.raises(Unauthenticated, match="send `authorization: Bearer <token>`"):
-        await by(issuer, FakeUser()).of_header(header)
-
-
-@pytest.mark.parametrize(
-    "payload", [None, {}, [], "Bearer x", 5, {"authorization": 5}, {"Authorization": "Bearer x"}]
-)
-async def test_a_payload_without_token_is_told_what_to_send(
-    issuer: DevelopmentIssuer, payload: object
-) -> None:
-    with pytest.raises(Unauthenticated, match="send the payload"):
-        await by(issuer, FakeUser()).of_payload(payload)
+        await by(issuer, FakeUser()).of(Credentials(authorization=header))
 
 
 @pytest.mark.parametrize(
@@ -91,7 +80,7 @@ async def test_the_store_has_the_last_word(
     issuer: DevelopmentIssuer, users: list[FakeUser], words: str
 ) -> None:
     with pytest.raises(Unauthenticated, match=words):
-        await by(issuer, *users).of_header(bearer(issuer))
+        await by(issuer, *users).of(Credentials(authorization=bearer(issuer)))
 
 
 # --- what is remembered ---------------------------------------------------------------------------
@@ -109,15 +98,13 @@ class Door:
             clock=self.clock,
             ids=FakeIds(),
         )
-        self.authentication = Authentication(
-            tokens=self.issuer.verifier(), users=self.users, clock=self.clock
-        )
+        self.authentication = authentication(self.issuer, self.users, self.clock)
 
     def pass_s(self, seconds: int) -> None:
         self.clock.at += seconds * 10**9
 
     async def role_of(self, authorization: str) -> str:
-        return (await self.authentication.of_header(authorization)).role
+        return (await self.authentication.of(Credentials(authorization=authorization))).role
 
 
 @pytest.fixture
@@ -187,9 +174,9 @@ async def test_a_refusal_is_not_remembered(door: Door) -> None:
 
 async def test_each_token_has_its_own_scopes(door: Door) -> None:
     all_of_them, one = bearer(door.issuer), bearer(door.issuer, Permission.ORDERS_READ)
-    await door.authentication.of_header(all_of_them)
+    await door.authentication.of(Credentials(authorization=all_of_them))
 
-    principal = await door.authentication.of_header(one)
+    principal = await door.authentication.of(Credentials(authorization=one))
 
     assert principal.permissions == {Permission.ORDERS_READ}
 
@@ -197,7 +184,7 @@ async def test_each_token_has_its_own_scopes(door: Door) -> None:
 async def test_no_more_than_so_many_are_remembered(
     door: Door, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(authentication, "KEPT_MAX", 2)
+    monkeypatch.setattr(security.authentication, "KEPT_MAX", 2)
     tokens = [bearer(door.issuer) for _ in range(3)]
     for token in tokens:
         await door.role_of(token)

@@ -67,6 +67,7 @@ def test_a_valid_token_opens() -> None:
         client_id="c1",
         token_id="j1",
         scopes=frozenset({"orders:read", "orders:write"}),
+        issued_at=SECONDS * 10**9,
         expires_at=(SECONDS + 60) * 10**9,
     )
 
@@ -108,6 +109,10 @@ def test_no_readable_scope_is_none_at_all(scope: object) -> None:
         (token(sub=5), "sub"),
         (token(jti=5), "jti"),
         (token(exp="soon"), "exp"),
+        (token(cnf="k1"), "claim cnf"),
+        (token(cnf={"jwk": {}}), "claim cnf"),
+        (token(cnf={"jkt": 5}), "claim cnf"),
+        (token(cnf={"jkt": "a", "x5t#S256": None}), "claim cnf"),
     ]
     + [
         (token(**{claim: None}), f"lacks the claim {claim}") for claim in CLAIMS if claim != "scope"
@@ -115,6 +120,15 @@ def test_no_readable_scope_is_none_at_all(scope: object) -> None:
 )
 def test_a_token_is_refused_with_what_is_wrong(bad: str, words: str) -> None:
     assert words in refusal(bad)
+
+
+def test_what_a_token_is_bound_to_is_told() -> None:
+    by_key = VERIFIER.verify(token(cnf={"jkt": "t1"}))
+    by_certificate = VERIFIER.verify(token(cnf={"x5t#S256": "t2"}))
+
+    assert (by_key.thumbprint, by_key.certificate, by_key.is_bound) == ("t1", None, True)
+    assert (by_certificate.thumbprint, by_certificate.certificate) == (None, "t2")
+    assert not VERIFIER.verify(token()).is_bound
 
 
 def test_a_token_without_a_type_is_refused() -> None:

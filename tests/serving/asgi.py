@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from resolvers.root import Schema
+from security.credentials import Credentials
 from serving.document import Registered, Registry
 from serving.http import HttpEndpoint
 from serving.operation import Operations
@@ -37,9 +38,9 @@ class Answer:
         return code
 
 
-async def authenticate(authorization: str | None) -> Principal:
+async def authenticate(credentials: Credentials) -> Principal:
     """Let everybody in who says who they are."""
-    if authorization != "Bearer good":
+    if credentials.authorization != "Bearer good":
         raise Unauthenticated("no token")
     return a_principal()
 
@@ -85,6 +86,7 @@ async def call(
     *,
     parts: Iterable[bytes] = (b"",),
     query: str = "",
+    peer: str = "127.0.0.1",
     **headers: str,
 ) -> Answer:
     """Send a request whose body comes in these parts."""
@@ -96,7 +98,9 @@ async def call(
         "method": method,
         "path": "/graphql",
         "query_string": query.encode(),
-        "headers": [(name.encode(), value.encode("latin-1")) for name, value in given.items()],
+        "client": (peer, 1),
+        # The server has them in lower case, one after another.
+        "headers": [(n.lower().encode(), value.encode("latin-1")) for n, value in given.items()],
     }
     bodies = list(parts)
     waiting = [

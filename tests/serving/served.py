@@ -17,6 +17,7 @@ import uvicorn
 from uvicorn.server import ServerState
 
 from resolvers.root import Schema
+from security.credentials import Credentials
 from serving.protocol import SocketProtocol
 from serving.socket import House, Limits
 from serving.websocket import SocketEndpoint
@@ -89,13 +90,15 @@ class Callers:
     known: dict[str, Principal] = field(default_factory=dict)
     failure: Exception | None = None
     wait: asyncio.Event | None = None
+    shown: list[Credentials] = field(default_factory=list)
 
-    async def authenticate(self, authorization: str | None) -> Principal:
+    async def authenticate(self, credentials: Credentials) -> Principal:
+        self.shown.append(credentials)
         if self.wait is not None:
             await self.wait.wait()
         if self.failure is not None:
             raise self.failure
-        name = (authorization or "").removeprefix("Bearer ")
+        name = (credentials.authorization or "").removeprefix("Bearer ")
         if name not in self.known:
             raise Unauthenticated("the token is refused")
         return self.known[name]

@@ -9,6 +9,7 @@ import pytest
 
 from resolvers.document import sha256
 from resolvers.root import Schema
+from security.credentials import Credentials
 from serving.document import REFRESH_S, Registry
 from serving.http import HttpEndpoint
 from tests.resolvers.fakes import NOON, FakeClock, World, a_principal
@@ -45,7 +46,7 @@ def served(
 ) -> tuple[HttpEndpoint, Registry]:
     registry = Registry(source, schema, clock or FakeClock())
 
-    async def authenticate(_: str | None) -> Principal:
+    async def authenticate(_: Credentials) -> Principal:
         return replace(a_principal(), client_id=client_id)
 
     return endpoint(operations(World(), schema, registry), authenticate=authenticate), registry
@@ -168,7 +169,7 @@ async def test_a_permission_is_asked_for_of_a_registered_document_too(schema: Sc
     )
     await registry.refresh()
 
-    async def authenticate(_: str | None) -> Principal:
+    async def authenticate(_: Credentials) -> Principal:
         return replace(a_principal([]), client_id="web")
 
     http = endpoint(operations(World(), schema, registry), authenticate=authenticate)

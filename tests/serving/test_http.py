@@ -10,10 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from resolvers.root import Schema
+from security.credentials import Credentials, Refused
 from serving import http as serving_http
 from serving.http import HttpEndpoint
 from tests.resolvers.fakes import World, a_principal
 from tests.serving.asgi import Answer, call, endpoint, get, operations, post
+from trading.outcome import AuthenticationUnavailable
 from trading.permission import Principal
 from trading.store import StoreUnavailable
 
@@ -80,7 +82,7 @@ async def test_the_status_of_what_is_not_run(
 
 
 async def test_what_the_caller_may_not_do_is_forbidden(schema: Schema, world: World) -> None:
-    async def let_in(_: str | None) -> Principal:
+    async def let_in(_: Credentials) -> Principal:
         return a_principal([])
 
     http = endpoint(operations(world, schema), authenticate=let_in)
@@ -105,8 +107,36 @@ async def test_without_a_token_nothing_is_read(http: HttpEndpoint) -> None:
     assert answer.headers["www-authenticate"].startswith("Bearer")
 
 
+async def test_the_challenge_says_what_would_do(schema: Schema, world: World) -> None:
+    async def refuse(credentials: Credentials) -> Principal:
+        assert credentials == Credentials(
+            authorization="DPoP token",
+            proof="one, two",
+            method="POST",
+            certificate=":QUJD:",
+            peer="192.0.2.7",
+        )
+        raise Refused("no", 'DPoP error="invalid_dpop_proof", algs="ES256"')
+
+    http = endpoint(operations(world, schema), authenticate=refuse)
+    headers = {"authorization": "DPoP token", "dpop": "one", "DPOP": "two", "client-cert": ":QUJD:"}
+    answer = await post(http, VIEWER, peer="192.0.2.7", **headers)
+
+    assert answer.status == 401
+    assert answer.headers["www-authenticate"] == 'DPoP error="invalid_dpop_proof", algs="ES256"'
+
+
+async def test_an_issuer_that_is_down_says_when_to_ask_again(schema: Schema, world: World) -> None:
+    async def fail(_: Credentials) -> Principal:
+        raise AuthenticationUnavailable("tokens cannot be verified at present: ask again")
+
+    answer = await post(endpoint(operations(world, schema), authenticate=fail), VIEWER)
+    assert (answer.status, answer.code) == (503, "AUTHENTICATION_UNAVAILABLE")
+    assert answer.headers["retry-after"] == "1"
+
+
 async def test_a_store_that_is_down_says_when_to_ask_again(schema: Schema, world: World) -> None:
-    async def fail(_: str | None) -> Principal:
+    async def fail(_: Credentials) -> Principal:
         raise StoreUnavailable("down")
 
     answer = await post(endpoint(operations(world, schema), authenticate=fail), VIEWER)
@@ -117,7 +147,7 @@ async def test_a_store_that_is_down_says_when_to_ask_again(schema: Schema, world
 async def test_a_failure_of_ours_is_masked_and_logged(
     schema: Schema, world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def fail(_: str | None) -> Principal:
+    async def fail(_: Credentials) -> Principal:
         raise RuntimeError("secret")
 
     answer = await post(endpoint(operations(world, schema), authenticate=fail), VIEWER)
