@@ -81,8 +81,8 @@ class Parts:
         file.look()
         return file
 
-    def monitor(self) -> Monitor:
-        """Make what watches beside the order path."""
+    def monitor(self, epoch: int) -> Monitor:
+        """Make what watches beside the order path, for an epoch of the session's lease."""
         return Monitor(
             store=self.store,
             evidence=self.store.evidence,
@@ -90,6 +90,7 @@ class Parts:
             catalogue=self.catalogue,
             quotes=self.quotes,
             clock=self.clock,
+            epoch=epoch,
         )
 
     def wind_down(self) -> WindDown:
@@ -118,7 +119,7 @@ class Parts:
             epoch=epoch,
             known=self.known,
             wind_down=self.wind_down(),
-            monitor=self.monitor(),
+            monitor=self.monitor(epoch),
         )
 
 

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import sqlalchemy as sa
 
 from persistence import tables
 from persistence.connection import Connection
 from persistence.database import Database
+from persistence.exposure import checkpoints, fills, keep
 from persistence.limits import KnownLimits
 from persistence.loading import load
-from persistence.mapping import ACCOUNTS, BREAKS, FILLS, ORDERS, POSITIONS
+from persistence.mapping import ACCOUNTS, BREAKS, ORDERS, POSITIONS
 from persistence.within import within
 from trading.books import Books, Wants
 from trading.execution import Break, BreakKind
-from trading.exposure import Ledger
+from trading.exposure import Fold, Ledger, Traded
 from trading.ids import AccountID
 from trading.instrument import Catalogue
 
@@ -25,14 +26,6 @@ _ACCOUNTS = (
 _POSITIONS = POSITIONS.select().where(within(tables.positions.c.account_id, "accounts"))
 _OPEN_ORDERS = ORDERS.select().where(
     within(tables.orders.c.account_id, "accounts"), tables.OPEN_ORDER
-)
-_FILLS = (
-    FILLS.select()
-    .where(
-        tables.fills.c.account_id == sa.bindparam("account_id"),
-        tables.fills.c.seq > sa.bindparam("after_seq"),
-    )
-    .order_by(tables.fills.c.seq)
 )
 _NEWEST = (
     sa.select(sa.func.max(tables.breaks.c.id))
@@ -55,9 +48,23 @@ class SqlEvidence:
         """Return accounts with positions, marks and limits as of one moment: only to look at."""
         return await self._database.read(_books, self._catalogue, self._known, accounts)
 
-    async def ledger(self, account_id: AccountID, after_seq: int) -> Ledger:
-        """Return an account's ledger and its fills after a sequence number, as of one moment."""
-        return await self._database.read(_ledger, account_id, after_seq)
+    async def ledger(self, account_id: AccountID, after_seq: int, first: int) -> Ledger:
+        """Return an account's ledger and its first fills after a number, as of one moment."""
+        return await self._database.read(_ledger, account_id, after_seq, first)
+
+    async def fills(
+        self, account_id: AccountID, after_seq: int, until_seq: int, first: int
+    ) -> Sequence[Traded]:
+        """Return an account's first fills after a sequence number, and up to another one."""
+        return await self._database.read(fills, account_id, after_seq, until_seq, first)
+
+    async def checkpoints(self, accounts: Collection[AccountID]) -> Mapping[AccountID, Fold]:
+        """Return where earlier monitors got to with each account; absent if nowhere."""
+        return await self._database.read(checkpoints, accounts)
+
+    async def keep(self, account_id: AccountID, fold: Fold, epoch: int) -> None:
+        """Keep a checkpoint, unless a session's later owner has kept one; waits for no lock."""
+        await self._database.write(keep, account_id, fold, epoch)
 
     async def newest_breaks(
         self, accounts: Collection[AccountID], kinds: Collection[BreakKind]
@@ -78,13 +85,14 @@ def _books(
     return load(connection, catalogue, known, named, Wants(accounts=frozenset(named)))
 
 
-def _ledger(connection: Connection, account_id: AccountID, after_seq: int) -> Ledger:
+def _ledger(connection: Connection, account_id: AccountID, after_seq: int, first: int) -> Ledger:
     mine = {"accounts": [account_id]}
     [account] = connection.items(ACCOUNTS, _ACCOUNTS, mine)
-    later = {"account_id": account_id, "after_seq": after_seq}
+    later = fills(connection, account_id, after_seq, account.last_seq, first + 1)
     return Ledger(
         account=account,
         positions=connection.items(POSITIONS, _POSITIONS, mine),
         open_orders=connection.items(ORDERS, _OPEN_ORDERS, mine),
-        fills=connection.items(FILLS, _FILLS, later),
+        fills=later[:first],
+        has_next=len(later) > first,
     )

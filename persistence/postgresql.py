@@ -255,6 +255,7 @@ def _options(url: sa.URL, limits: Limits) -> dict[str, Any]:
         "idle_in_transaction_session_timeout": _milliseconds(_IDLE_S),
         "default_transaction_isolation": "read committed",
         "jit": "off",  # it would compile for longer than these statements run
+        "max_parallel_workers_per_gather": "0",  # and workers would start for longer
     }
     _, options = DIALECT.create_connect_args(url)  # type: ignore[no-untyped-call]
     return dict(options) | {

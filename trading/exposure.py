@@ -3,47 +3,80 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from trading.account import Account, Position, reservation
-from trading.execution import ExecType, Fill
-from trading.ids import ExecID, InstrumentID
+from trading.execution import ExecType
+from trading.ids import InstrumentID
 from trading.instrument import Catalogue
 from trading.order import Order, Side
 from trading.quantity import ONE, ZERO, Qty, plain
+
+
+@dataclass(frozen=True, slots=True)
+class Traded:
+    """A recorded fill, as far as it moves a net quantity.
+
+    `revised_qty` is what the fill bought or sold that a TRADE_CANCEL or TRADE_CORRECT names, None
+    where it names none: the revised one may have been folded long before.
+    """
+
+    seq: int
+    symbol: InstrumentID
+    side: Side
+    exec_type: ExecType
+    last_qty: Qty
+    revised_qty: Qty | None = None
+
+    @property
+    def net_qty(self) -> Qty:
+        """What it adds to the net quantity, with a sign."""
+        stands = ZERO if self.exec_type is ExecType.TRADE_CANCEL else self.last_qty
+        return (stands - (self.revised_qty or ZERO)) * self.side.sign
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ledger:
     """An account's running ledger, and the facts that it must agree with, as of one moment.
 
-    `fills` are those recorded after a sequence number, in their order.
+    `fills` are those recorded after a sequence number, in their order; others follow them where
+    `has_next`.
     """
 
     account: Account
     positions: Sequence[Position]
     open_orders: Sequence[Order]
-    fills: Sequence[Fill]
+    fills: Sequence[Traded]
+    has_next: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Fold:
-    """Net quantities as a fold over the fills up to `seq`, kept so that each is read once."""
+    """Net quantities as a fold over the fills up to `seq`: a checkpoint, where it is kept.
+
+    An instrument of which as much was bought as sold is left out.
+    """
 
     seq: int = 0
     net_qty: Mapping[InstrumentID, Qty] = field(default_factory=dict)
 
-    def then(self, fills: Iterable[Fill]) -> Fold:
-        """Take in later fills; what revises one must come with the one that it revises."""
-        net, known, last = dict(self.net_qty), dict[ExecID, Qty](), self.seq
+    def then(self, fills: Iterable[Traded]) -> Fold:
+        """Take in the fills that follow; a revision moves what it revises by the difference."""
+        net, last = dict(self.net_qty), self.seq
         for fill in fills:
-            bought = fill.last_qty * fill.side.sign
-            revised = known.get(fill.exec_ref_id, ZERO) if fill.exec_ref_id else ZERO
-            stands = ZERO if fill.exec_type is ExecType.TRADE_CANCEL else bought
-            known[fill.exec_id] = bought
-            net[fill.symbol] = net.get(fill.symbol, ZERO) + stands - revised
-            last = max(last, fill.seq)
-        return replace(self, seq=last, net_qty=net)
+            net[fill.symbol] = net.get(fill.symbol, ZERO) + fill.net_qty
+            last = fill.seq
+        return Fold(last, {symbol: qty for symbol, qty in net.items() if qty})
+
+    def unlike(self, other: Fold) -> list[str]:
+        """Say where two folds up to the same fill differ: this one was kept, the other is fresh."""
+        names = sorted(self.net_qty.keys() | other.net_qty.keys())
+        pairs = [(s, self.net_qty.get(s, ZERO), other.net_qty.get(s, ZERO)) for s in names]
+        return [
+            f"symbol={symbol} kept={plain(kept)} recomputed={plain(fresh)}"
+            for symbol, kept, fresh in pairs
+            if kept != fresh
+        ]
 
 
 def differences(ledger: Ledger, fold: Fold, catalogue: Catalogue) -> list[str]:

@@ -7,7 +7,7 @@ the trading state that it sets.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, field
 from itertools import batched
 
@@ -15,12 +15,12 @@ from trading.account import Account, TradingState
 from trading.books import Books, Wants
 from trading.control import TradingStates, subject_of
 from trading.controller import ControlDesk
-from trading.execution import Break, BreakKind, ExecType
-from trading.exposure import Fold, Ledger, differences
+from trading.execution import Break, BreakKind
 from trading.ids import AccountID, UserID
 from trading.instrument import Catalogue
 from trading.losses import beyond, equities
 from trading.ports import Clock, Quotes
+from trading.recomputation import Recomputation
 from trading.scope import Scope, ScopeKind
 from trading.store import Evidence, Store, StoreBusy, StoreUnavailable
 
@@ -36,11 +36,15 @@ GATING = frozenset(set(BreakKind) - {BreakKind.LATE_FILL})
 
 _REASON_MAX = 500
 _LOCKED_AT_ONCE = 32
+_STEPS = 40
 
 
 @dataclass(slots=True, kw_only=True)
 class Monitor:
-    """Looks at exposure, losses, breaks, and at what risk has latched by itself."""
+    """Looks at exposure, losses, breaks, and at what risk has latched by itself.
+
+    `epoch` is that of the session's owner.
+    """
 
     store: Store
     evidence: Evidence
@@ -48,18 +52,30 @@ class Monitor:
     catalogue: Catalogue
     quotes: Quotes
     clock: Clock
-    _folds: dict[AccountID, Fold] = field(default_factory=dict, init=False)
-    _heads: dict[AccountID, int] = field(default_factory=dict, init=False)
+    epoch: int
     _told: dict[AccountID, str] = field(default_factory=dict, init=False)
+    _recomputation: Recomputation = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Begin without a past."""
+        self._recomputation = Recomputation(
+            evidence=self.evidence, catalogue=self.catalogue, epoch=self.epoch, tell=self._break
+        )
 
     async def run(self, accounts: Sequence[AccountID]) -> None:
         """Go round until canceled; a store that is down is asked again next round."""
         while True:
-            try:
-                await self.round(accounts)
-            except StoreUnavailable as error:
-                logger.warning("the monitors see nothing while the store is down: %s", error)
-            await self.clock.sleep(ROUND_S)
+            await self._unless_down(self.round(accounts))
+            # What is long goes on in between, in short steps: nothing else waits for its end.
+            for _ in range(_STEPS):
+                await self.clock.sleep(ROUND_S / _STEPS)
+                await self._unless_down(self._recomputation.step())
+
+    async def _unless_down(self, work: Awaitable[None]) -> None:
+        try:
+            await work
+        except StoreUnavailable as error:
+            logger.warning("the monitors see nothing while the store is down: %s", error)
 
     async def round(self, accounts: Sequence[AccountID]) -> None:
         """Look at everything once."""
@@ -68,7 +84,7 @@ class Monitor:
         for account in seen.accounts.values():
             await self._adopt(account, states)
         moved = await self._watch_losses(seen, states)
-        await self._watch_exposure(list(seen.accounts.values()))
+        await self._recomputation.look(seen)
         await self._watch_breaks(accounts, states)
         await self._remember(moved)
 
@@ -84,26 +100,6 @@ class Monitor:
             await self._tighten(account.id, account.trading_state, reason)
 
     # --- exposure --------------------------------------------------------------------------------
-
-    async def _watch_exposure(self, accounts: Sequence[Account]) -> None:
-        for account in accounts:
-            if self._heads.get(account.id) == account.last_seq:
-                continue
-            ledger = await self._ledger(account.id)
-            fold = self._folds[account.id]
-            self._heads[account.id] = ledger.account.last_seq
-            if found := differences(ledger, fold, self.catalogue):
-                await self._break(account.id, f"EXPOSURE: {'; '.join(found)}")
-
-    async def _ledger(self, account_id: AccountID) -> Ledger:
-        """Read what is new, and fold it in; a revision is folded from the first fill on."""
-        fold = self._folds.get(account_id, Fold())
-        ledger = await self.evidence.ledger(account_id, fold.seq)
-        if any(fill.exec_type is not ExecType.TRADE for fill in ledger.fills):
-            fold = Fold()
-            ledger = await self.evidence.ledger(account_id, 0)
-        self._folds[account_id] = fold.then(ledger.fills)
-        return ledger
 
     async def _break(self, account_id: AccountID, detail: str) -> None:
         await self._tighten(account_id, TradingState.REDUCING, detail)

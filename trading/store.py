@@ -14,7 +14,7 @@ from trading.command import Command, CommandState
 from trading.control import ApprovalRequest, Confirmation, TradingStateChange, TradingStates
 from trading.decision import RiskDecision
 from trading.execution import Break, BreakKind, ExecutionReport, OrderCancelReject, Report
-from trading.exposure import Ledger
+from trading.exposure import Fold, Ledger, Traded
 from trading.ids import AccountID, ClOrdID, InstrumentID, OrderID, TenantID, WireID
 from trading.limitrequest import LimitRequest, LimitVersion
 from trading.limits import Limit, Limits, LimitSet, Whose
@@ -109,13 +109,24 @@ class Scopes(Protocol):
 
 
 class Evidence(Protocol):
-    """What monitors read, apart from what the order path keeps."""
+    """What monitors read, apart from what the order path keeps, and where they got to."""
 
     async def books(self, accounts: Collection[AccountID]) -> Books:
         """Return accounts with positions, marks and limits as of one moment: only to look at."""
 
-    async def ledger(self, account_id: AccountID, after_seq: int) -> Ledger:
-        """Return an account's ledger and its fills after a sequence number, as of one moment."""
+    async def ledger(self, account_id: AccountID, after_seq: int, first: int) -> Ledger:
+        """Return an account's ledger and its first fills after a number, as of one moment."""
+
+    async def fills(
+        self, account_id: AccountID, after_seq: int, until_seq: int, first: int
+    ) -> Sequence[Traded]:
+        """Return an account's first fills after a sequence number, and up to another one."""
+
+    async def checkpoints(self, accounts: Collection[AccountID]) -> Mapping[AccountID, Fold]:
+        """Return where earlier monitors got to with each account; absent if nowhere."""
+
+    async def keep(self, account_id: AccountID, fold: Fold, epoch: int) -> None:
+        """Keep a checkpoint, unless a session's later owner has kept one; waits for no lock."""
 
     async def newest_breaks(
         self, accounts: Collection[AccountID], kinds: Collection[BreakKind]

@@ -28,6 +28,7 @@ from persistence.tables.execution import (
     reports,
     stream_cursors,
 )
+from persistence.tables.exposure import exposure_checkpoints
 from persistence.tables.instrument import instruments, reference_prices, wanted_symbols
 from persistence.tables.lease import leases
 from persistence.tables.limits import (
@@ -64,6 +65,7 @@ __all__ = [
     "document_clients",
     "documents",
     "entitlements",
+    "exposure_checkpoints",
     "fills",
     "former_limits",
     "gateway",

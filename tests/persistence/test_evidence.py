@@ -1,40 +1,119 @@
 """What monitors read of a store: the ledger and its facts as of one moment."""
 
+import asyncio
 from collections.abc import Callable
 from decimal import Decimal
+from typing import Any
 
+import pytest
+import sqlalchemy as sa
+
+from persistence import tables
+from persistence.connection import Connection
 from persistence.store import SqlStore
 from tests.persistence.changes import A, B, place, save
 from tests.persistence.samples import AAPL, fill, quote
 from trading.books import Books
 from trading.execution import Break, BreakKind, ExecType
 from trading.exposure import Fold, differences
-from trading.ids import AccountID, InstrumentID, OrderID
+from trading.ids import AccountID, ExecID, InstrumentID, OrderID, WireID
+from trading.instrument import Catalogue
+from trading.order import Side
 
 ONE = OrderID("1")
+X = InstrumentID("X@XNAS")
 
 
-def filled(name: str, qty: int) -> Callable[[Books], None]:
+def filled(name: str, qty: int, **fields: Any) -> Callable[[Books], None]:
     def change(books: Books) -> None:
         order = books.orders[ONE]
-        books.record(order, ExecType.TRADE, 7, fill=fill(order, name, qty))
+        new = fill(order, name, qty, **fields)
+        books.record(order, new.exec_type, 7, fill=new)
 
     return change
 
 
-async def test_a_ledger_comes_with_the_fills_after_a_number(store: SqlStore) -> None:
+async def test_a_ledger_comes_with_the_first_fills_after_a_number(store: SqlStore) -> None:
     await save(store, place("1"))
     await save(store, filled("f1", 4), order_ids={ONE})
-    first = await store.evidence.ledger(A, 0)
+    first = await store.evidence.ledger(A, 0, 9)
     fold = Fold().then(first.fills)
-    await save(store, filled("f2", 2), order_ids={ONE})
-    later = await store.evidence.ledger(A, fold.seq)
+    for name, qty in ("f2", 2), ("f3", 1), ("f4", 1):
+        await save(store, filled(name, qty), order_ids={ONE})
+    page = await store.evidence.ledger(A, fold.seq, 2)
+    rest = await store.evidence.ledger(A, page.fills[-1].seq, 2)
 
-    assert [each.exec_id for each in later.fills] == ["f2"]
-    assert fold.then(later.fills).net_qty == {AAPL: Decimal(6)}
-    assert [each.id for each in later.open_orders] == [ONE]
-    assert differences(later, fold.then(later.fills), store.catalogue) == []
-    assert differences(later, fold, store.catalogue) == [f"symbol={AAPL} net_qty=6 recomputed=4"]
+    assert ([each.last_qty for each in page.fills], page.has_next) == (
+        [Decimal(2), Decimal(1)],
+        True,
+    )
+    assert ([each.last_qty for each in rest.fills], rest.has_next) == ([Decimal(1)], False)
+    fold = fold.then(page.fills).then(rest.fills)
+    assert fold.net_qty == {AAPL: Decimal(8)}
+    assert [each.id for each in rest.open_orders] == [ONE]
+    assert differences(rest, fold, Catalogue([])) == []
+    assert (await store.evidence.ledger(B, 0, 2)).fills == []
+
+
+async def test_a_revision_comes_with_what_it_revises_however_long_ago(store: SqlStore) -> None:
+    await save(store, place("1", "2", side=Side.SELL))
+    await save(store, filled("f1", 4), order_ids={ONE})
+    fold = Fold().then((await store.evidence.ledger(A, 0, 9)).fills)
+    correction = {"exec_type": ExecType.TRADE_CORRECT, "exec_ref_id": ExecID("f1")}
+    await save(store, filled("f2", 3, **correction), order_ids={ONE}, fills_of={WireID("wire-1")})
+    [corrected] = (await store.evidence.ledger(A, fold.seq, 9)).fills
+    assert (corrected.revised_qty, corrected.net_qty) == (Decimal(4), Decimal(1))
+
+    bust = {"exec_type": ExecType.TRADE_CANCEL, "exec_ref_id": ExecID("f2")}
+    await save(store, filled("f3", 3, **bust), order_ids={ONE}, fills_of={WireID("wire-1")})
+    ledger = await store.evidence.ledger(A, fold.seq, 9)
+    assert fold.then(ledger.fills).net_qty == {}
+    assert differences(ledger, fold.then(ledger.fills), Catalogue([])) == []
+
+
+async def test_fills_are_read_between_two_numbers(store: SqlStore) -> None:
+    await save(store, place("1"))
+    for name in ("f1", "f2", "f3", "f4"):
+        await save(store, filled(name, 1), order_ids={ONE})
+
+    async def seqs(*between: int) -> list[int]:
+        return [each.seq for each in await store.evidence.fills(A, *between)]
+
+    assert await seqs(0, 9, 9) == [2, 3, 4, 5]
+    assert await seqs(2, 4, 9) == [3, 4]
+    assert await seqs(0, 9, 2) == [2, 3]
+
+
+async def test_a_checkpoint_is_kept_exactly_and_a_later_owners_stands(store: SqlStore) -> None:
+    assert await store.evidence.checkpoints([A, B]) == {}
+    fold = Fold(7, {AAPL: Decimal("-12345678901234567890.000000001"), X: Decimal(1)})
+    await store.evidence.keep(A, fold, 3)
+    assert await store.evidence.checkpoints([A, B]) == {A: fold}
+    await store.evidence.keep(A, Fold(8, {AAPL: Decimal(2)}), 3)
+    await store.evidence.keep(A, Fold(5, {}), 2)
+    assert await store.evidence.checkpoints([A]) == {A: Fold(8, {AAPL: Decimal(2)})}
+    await store.evidence.keep(A, Fold(6, {}), 4)
+    assert await store.evidence.checkpoints([A]) == {A: Fold(6, {})}
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", '{"AAPL@XNAS": "many"}', '{"AAPL@XNAS": null}'])
+async def test_a_checkpoint_that_cannot_be_read_is_none(store: SqlStore, text: str) -> None:
+    await store.evidence.keep(A, Fold(7, {}), 1)
+    await store.evidence.keep(B, Fold(7, {}), 1)
+    spoilt = tables.exposure_checkpoints.update().values(net_qty=text)
+    of_a = spoilt.where(tables.exposure_checkpoints.c.account_id == sa.bindparam("of"))
+    await store._database.write(Connection.run, of_a, {"of": A})
+
+    assert await store.evidence.checkpoints([A, B]) == {B: Fold(7, {})}
+
+
+async def test_a_checkpoint_waits_for_no_lock_of_its_account(store: SqlStore, kind: str) -> None:
+    if kind == "sqlite":
+        pytest.skip("SQLite has one writer")
+    async with store.transaction() as transaction:
+        await transaction.lock([A])
+        async with asyncio.timeout(1):
+            await store.evidence.keep(A, Fold(7, {}), 1)
 
 
 async def test_accounts_are_seen_with_positions_marks_and_limits(store: SqlStore) -> None:

@@ -18,7 +18,7 @@ from trading.account import TradingState
 from trading.books import Books
 from trading.command import CommandKind, CommandState
 from trading.control import ApprovalRequest
-from trading.execution import ExecType
+from trading.execution import BreakKind, ExecType
 from trading.ids import AccountID, ClOrdID, ExecID, InstrumentID, OrderID, UserID, WireID
 from trading.instrument import Instrument
 from trading.limits import LimitName
@@ -324,6 +324,12 @@ async def look_at_everything(store: SqlStore) -> None:
     await reads.breaks(A, 10)
     await reads.state_changes(0)
     await store.prices.ages([AAPL])
+    evidence = store.evidence
+    await evidence.books([A])
+    await evidence.ledger(A, 0, 10)
+    await evidence.fills(A, 0, 10, 10)
+    await evidence.checkpoints([A])
+    await evidence.newest_breaks([A], list(BreakKind))
 
 
 async def test_a_session_finds_what_is_queued_and_anyone_how_far_it_got(store: SqlStore) -> None:

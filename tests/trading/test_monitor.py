@@ -1,9 +1,6 @@
 """Monitors: what they see makes an account only reduce, and nothing that they see loosens it."""
 
-from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
-from decimal import Decimal
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -18,191 +15,18 @@ from tests.trading.builders import (
     TENANT,
     D,
     account,
-    fill,
-    limits,
     order,
-    place,
     principal,
     quote,
-    trade,
 )
-from tests.trading.fakes import settle
-from tests.trading.house import House, working
+from tests.trading.house import House
+from tests.trading.watched import ACTIVE, HALTED, MINE, REDUCING, Watched
 from trading.account import Position, TradingState
-from trading.books import Books
 from trading.command import SetTradingState
 from trading.control import MassAction
-from trading.execution import Break, BreakKind, ExecType
-from trading.exposure import Fold, Ledger
-from trading.ids import AccountID, ExecID
-from trading.monitor import Monitor
-from trading.order import Order, Side
+from trading.execution import Break, BreakKind
 from trading.outcome import ApprovalRequired
 from trading.scope import Scope, ScopeKind
-
-ACTIVE, REDUCING, HALTED = TradingState
-MINE = Scope(ScopeKind.ACCOUNT, ACCOUNT)
-
-
-class MemoryEvidence:
-    """What monitors read, of a house's store."""
-
-    def __init__(self, house: House) -> None:
-        self._house = house
-        self.meanwhile: Callable[[], None] = lambda: None
-
-    async def books(self, accounts: Collection[AccountID]) -> Books:
-        state = self._house.store.state
-        books = Books(
-            catalogue=self._house.store.catalogue,
-            accounts={each: state.accounts[each] for each in accounts},
-            positions={k: v for k, v in state.positions.items() if k[0] in accounts},
-            limits=dict(state.limits),
-            references=dict(state.references),
-        )
-        self.meanwhile()
-        return books
-
-    async def ledger(self, account_id: AccountID, after_seq: int) -> Ledger:
-        state = self._house.store.state
-        return Ledger(
-            account=state.accounts[account_id],
-            positions=[v for (a, _), v in state.positions.items() if a == account_id],
-            open_orders=[o for o in state.orders.values() if o.is_open],
-            fills=[f for f in state.fills if f.account_id == account_id and f.seq > after_seq],
-        )
-
-    async def newest_breaks(
-        self, accounts: Collection[AccountID], kinds: Collection[BreakKind]
-    ) -> Sequence[Break]:
-        breaks = self._house.store.state.breaks
-        found = {b.account_id: b for b in breaks if b.account_id in accounts and b.kind in kinds}
-        return list(found.values())
-
-
-class Watched:
-    """A house whose account holds 100 shares that were bought at 100, and its monitor."""
-
-    def __init__(self, house: House | None = None, **values: object) -> None:
-        self.house = house or House()
-        self.house.store.state.limits[ACCOUNT] = limits(values=values)
-        self.evidence = MemoryEvidence(self.house)
-        self.monitor = self.again()
-
-    def again(self) -> Monitor:
-        """Make the monitor of another owner."""
-        return Monitor(
-            store=self.house.store,
-            evidence=self.evidence,
-            control=self.house.control,
-            catalogue=self.house.store.catalogue,
-            quotes=self.house.quotes,
-            clock=self.house.clock,
-        )
-
-    async def hold(self) -> Order:
-        order = await working(self.house)
-        self.house.broker.tell(trade("opened", 100, 100, order.wire_id, cursor="2"))
-        await settle()
-        return order
-
-    async def look(self, px: Decimal | int = 100) -> None:
-        now = self.house.clock.now()
-        self.house.store.state.references[AAPL] = quote(px=int(px), received_at=now)
-        await self.monitor.round([ACCOUNT])
-
-    @property
-    def state(self) -> TradingState:
-        return self.house.store.state.accounts[ACCOUNT].trading_state
-
-    @property
-    def reasons(self) -> list[str]:
-        rows = self.house.store.state.scope_states.values()
-        return [row.reason for row in rows if row.changed_by == "monitor"]
-
-    async def release(self) -> None:
-        command = SetTradingState(state=ACTIVE, reason="seen to", account_id=ACCOUNT)
-        asked = await self.house.control.set_trading_state(principal("one"), command)
-        assert isinstance(asked, ApprovalRequired)
-        await self.house.control.approve_trading_state(principal("two"), asked.request.id)
-
-
-# --- exposure ---
-
-
-async def test_a_ledger_that_agrees_with_its_facts_is_left_alone() -> None:
-    watched = Watched()
-    async with watched.house.open():
-        await watched.hold()
-        await watched.house.put(place("p2"))
-        await watched.look()
-
-    assert (watched.state, watched.reasons) == (ACTIVE, [])
-
-
-@pytest.mark.parametrize(
-    ("wrong", "told"),
-    [
-        ({"net_qty": D(101)}, "net_qty=101 recomputed=100"),
-        ({"open_buy_qty": D(7)}, "open_buy_qty=7 recomputed=0"),
-        ({"open_sell_qty": D(7)}, "open_sell_qty=7 recomputed=0"),
-    ],
-)
-async def test_one_that_does_not_is_a_break_and_the_account_only_reduces(
-    wrong: dict[str, Any], told: str
-) -> None:
-    watched = Watched()
-    async with watched.house.open():
-        await watched.hold()
-        positions = watched.house.store.state.positions
-        positions[ACCOUNT, AAPL] = replace(positions[ACCOUNT, AAPL], **wrong)
-        await watched.look()
-        await watched.look()
-
-    [found] = watched.house.store.state.breaks
-    assert found.kind is BreakKind.POSITION
-    assert told in found.detail
-    assert watched.state is REDUCING
-    assert told in watched.reasons[0]
-
-
-async def test_a_lost_count_of_open_orders_is_one_too() -> None:
-    watched = Watched()
-    accounts = watched.house.store.state.accounts
-    accounts[ACCOUNT] = replace(accounts[ACCOUNT], open_orders=3)
-    await watched.look()
-
-    assert "open_orders=3 recomputed=0" in watched.reasons[0]
-
-
-def test_a_bust_and_a_correction_are_folded_as_they_are_recorded() -> None:
-    first, second = fill("f1", 100, seq=1), fill("f2", 50, seq=2)
-    corrected = fill("f3", 30, exec_type=ExecType.TRADE_CORRECT, exec_ref_id=ExecID("f2"), seq=3)
-    busted = fill("f4", 100, exec_type=ExecType.TRADE_CANCEL, exec_ref_id=ExecID("f1"), seq=4)
-
-    assert Fold().then([first, second]).net_qty == {AAPL: D(150)}
-    assert Fold().then([first, second, corrected]).net_qty == {AAPL: D(130)}
-    assert Fold().then([first, second, corrected, busted]).net_qty == {AAPL: D(30)}
-    sold = fill("s", 10, side=Side.SELL, seq=5)
-    assert Fold().then([first, sold]) == Fold().then([first]).then([sold])
-
-
-async def test_a_revision_of_what_was_folded_before_agrees() -> None:
-    watched = Watched()
-    async with watched.house.open():
-        order = await watched.hold()
-        await watched.look()
-        bust = trade("b", 100, 100, order.wire_id, cursor="3")
-        bust = replace(
-            bust, exec_type=ExecType.TRADE_CANCEL, exec_ref_id=ExecID("opened"), reopened=True
-        )
-        watched.house.broker.tell(bust)
-        await settle()
-        assert watched.house.store.state.positions[ACCOUNT, AAPL].net_qty == 0
-        await watched.look()
-
-    assert watched.reasons == []
-
 
 # --- losses ---
 
@@ -432,7 +256,6 @@ async def test_no_sequence_of_what_monitors_see_ever_loosens(events: list[str]) 
             case "wrong" | "right":
                 qty = D(50) if event == "wrong" else D(0)
                 state.positions[ACCOUNT, AAPL] = replace(mine, net_qty=qty)
-                watched.monitor._heads.clear()
             case "latch":
                 held = state.accounts[ACCOUNT]
                 if held.trading_state is ACTIVE:
