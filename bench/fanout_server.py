@@ -110,6 +110,7 @@ def drawbridge() -> tuple[list[BaseRoute], Callable[[int, int], Awaitable[None]]
             quotes=quotes,
             catalogue=catalogue,
             gateway=nothing,
+            acts=nothing,
             ids=ids,
         )
 

@@ -117,6 +117,7 @@ def drawbridge() -> ASGIApp:
             quotes=nothing,
             catalogue=nothing,
             gateway=nothing,
+            acts=nothing,
             ids=ids,
         )
 

@@ -8,16 +8,20 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from brokers.quotes.simulated import SimulatedQuotes
+from gateway.acts import local_act
 from gateway.assembly import BROKER
 from gateway.config import ConfigError, Settings
 from gateway.embedded import seeded_store
 from gateway.shared import shared_store
 from gateway.system import SystemClock
+from persistence.grants import grant
 from persistence.migration import head
 from persistence.store import SqlStore
 from trading.account import Account
+from trading.audit import ActKind
 from trading.ids import AccountID, TenantID
 from trading.instrument import Catalogue
+from trading.quantity import plain
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,14 +37,23 @@ class NewAccount:
     owner: str | None = None
 
 
-async def migrate(settings: Settings) -> str:
-    """Bring a store up to date, making and seeding it if fresh. Raises StoreRefused."""
+async def migrate(settings: Settings, grant_to: str | None = None) -> str:
+    """Bring a store up to date, making and seeding it if fresh; let a role use it, if asked to.
+
+    Raises StoreRefused, and ConfigError for a role where there is no PostgreSQL.
+    """
+    if grant_to is not None and settings.database_url is None:
+        raise ConfigError("--grant-to: SQLite has no roles; set DRAWBRIDGE_DATABASE_URL")
     async with opened_store(settings):
         where = "the PostgreSQL database" if settings.is_shared else settings.data
-        return f"the store in {where} is at revision {head()}"
+        told = f"the store in {where} is at revision {head()}"
+    if grant_to is not None and settings.database_url is not None:
+        await grant(settings.database_url, grant_to)
+        told += f"; {grant_to} may use it, and change nothing that is append-only"
+    return told
 
 
-async def add_account(settings: Settings, new: NewAccount) -> None:
+async def add_account(settings: Settings, new: NewAccount, by: str | None) -> None:
     """Add an account. Raises StoreRefused, and ConfigError where `like` is no account."""
     async with opened_store(settings) as store:
         like = AccountID(new.like)
@@ -66,7 +79,11 @@ async def add_account(settings: Settings, new: NewAccount) -> None:
             for limit in known.in_force(SystemClock().now())
             if limit.scope.account_id == like
         ]
+        detail = f"like {new.like}, {plain(new.cash)} {new.currency}, entitled: {len(entitled)}"
         await store.accounts.add(account, limits, entitled)
+        await store.audit.record(
+            local_act(ActKind.ADD_ACCOUNT, by, subject=f"account:{new.id}", detail=detail)
+        )
 
 
 @asynccontextmanager

@@ -24,6 +24,7 @@ from risk.gate import RiskGate
 from schema.context import Gateway as GatewayInfo
 from security.authentication import Authentication
 from security.development import DevelopmentIssuer
+from security.sealing import open_keys
 from serving.document import Registry
 from trading.batch import CommandQueue, Session
 from trading.clerk import Clerk
@@ -37,6 +38,7 @@ from trading.permission import Principal
 from trading.permit import Permits
 from trading.ports import Broker, Doorbell, MarketClock, Prices, Quotes, Streams
 from trading.recorder import Recorder
+from trading.sealing import Sealer
 from trading.session import BrokerSession
 from trading.winddown import WindDown
 
@@ -92,6 +94,11 @@ class Parts:
             clock=self.clock,
             epoch=epoch,
         )
+
+    def sealer(self) -> Sealer:
+        """Make what seals the audit record. Raises KeysRefused."""
+        keys = open_keys(self.settings.audit_keys, self.settings.data)
+        return Sealer(seals=self.store.audit, signer=keys, clock=self.clock)
 
     def wind_down(self) -> WindDown:
         """Make what cancels and closes where a trading state says so."""
@@ -218,6 +225,7 @@ def _context(
             ids=parts.ids,
         ),
         reads=parts.store.reads,
+        acts=parts.store.audit,
         streams=parts.streams,
         quotes=parts.quotes,
         catalogue=parts.catalogue,

@@ -17,6 +17,7 @@ from brokers.quotes.replay import ReplayError
 from gateway import config, control, document
 from gateway.account import NewAccount, add_account, migrate
 from gateway.assembly import VERSION
+from gateway.audit import add_audit, run_audit
 from gateway.config import ConfigError, Settings
 from gateway.control import MODES, Word
 from gateway.exchange import exchange
@@ -30,9 +31,11 @@ from resolvers.root import sdl
 from risk.catalogue import table
 from security.development import IssuerRefused
 from security.roles import Role
+from security.sealing import KeysRefused
 from serving.manifest import ManifestError
 from trading.account import TradingState
 from trading.control import MassAction
+from trading.exporting import ExportError
 from trading.outcome import GatewayError
 from trading.ports import BrokerError
 from trading.quantity import parse, use_exact_arithmetic
@@ -44,9 +47,11 @@ _REFUSALS = (
     CannotListen,
     ConfigError,
     DocumentError,
+    ExportError,
     GatewayError,
     IssuerRefused,
     JournalError,
+    KeysRefused,
     ManifestError,
     ReplayError,
     StoreRefused,
@@ -97,16 +102,17 @@ def _run(options: argparse.Namespace) -> int:
         case "token":
             print(token_of_directory(settings, options.of_role, options.user))
         case "account":
-            asyncio.run(add_account(settings, _new_account(options)))
+            asyncio.run(add_account(settings, _new_account(options), options.by))
             print(f"added the account {options.id}")
         case "halt" | "release" | "approve" | "states":
             return asyncio.run(_control(settings, options))
-        case "limits":
-            text, status = asyncio.run(run_limits(settings, options))
+        case "limits" | "audit":
+            run = run_limits if options.command == "limits" else run_audit
+            text, status = asyncio.run(run(settings, options))
             print(text)
             return status
         case "migrate":
-            print(asyncio.run(migrate(settings)))
+            print(asyncio.run(migrate(settings, options.grant_to)))
         case "check-config":
             config.check(settings)
             print(config.describe(settings))
@@ -157,15 +163,16 @@ def _word(options: argparse.Namespace) -> Word:
 def _documents(settings: Settings, options: argparse.Namespace) -> Coroutine[None, None, str]:
     match options.action:
         case "publish":
-            return document.publish(settings, options.file, options.client)
+            return document.publish(settings, options.file, options.client, options.by)
         case "diff":
             return document.diff(settings, options.file, options.client)
         case "list":
             return document.listed(settings, options.client)
         case "retire":
-            return document.retire(settings, options.client, options.which)
+            return document.retire(settings, options.client, options.which, options.by)
         case "bind" | "unbind":
-            return document.bind(settings, options.client, is_bound=options.action == "bind")
+            is_bound = options.action == "bind"
+            return document.bind(settings, options.client, options.by, is_bound=is_bound)
         case "check":
             return document.check(settings, options.file)
         case _:
@@ -205,8 +212,11 @@ def _parser() -> argparse.ArgumentParser:
     _add_documents(commands)
     _add_risk(commands)
     add_limits(commands)
+    add_audit(commands)
     migrating = commands.add_parser("migrate", help="bring the store's schema up to date")
     _add_data(migrating)
+    granted = "the PostgreSQL role that gateways log in as, which then has what they need"
+    migrating.add_argument("--grant-to", help=granted, metavar="ROLE")
     commands.add_parser("sdl", help="print the GraphQL schema")
     checking = commands.add_parser("check-config", help="validate the settings and show them")
     for name in _OPTIONS:
@@ -263,6 +273,7 @@ def _add_account(commands: _Commands) -> None:
     adding.add_argument(
         "--owner", help="the beneficial owner, whose accounts must not trade with one another"
     )
+    adding.add_argument("--by", help="who adds it, for the record (the user of this machine)")
     _add_data(adding)
 
 
@@ -296,6 +307,8 @@ def _add_documents(commands: _Commands) -> None:
             action.add_argument("file", type=Path, nargs=None if is_needed else "?")
         if name == "retire":
             action.add_argument("which", help="a name, or a hash")
+        if name in {"publish", "retire", "bind", "unbind"}:
+            action.add_argument("--by", help="who does it, for the record (this machine's user)")
         if name != "check":
             action.add_argument("--client", required=name != "list", help="whose: its client id")
         _add_data(action)

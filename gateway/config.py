@@ -77,6 +77,7 @@ class Settings:
     introspection_secret: Path | None = None
     public_url: str | None = None
     trusted_proxies: tuple[Network, ...] = ()
+    audit_keys: Path | None = None
     log_level: str = "INFO"
 
     @property
@@ -265,6 +266,7 @@ _READERS: dict[str, Callable[[str], object]] = {
     "introspection_secret": setting.path,
     "public_url": setting.private_url,
     "trusted_proxies": setting.networks,
+    "audit_keys": setting.path,
     "log_level": setting.level,
 }
 

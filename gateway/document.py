@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gateway.account import opened_store
+from gateway.acts import local_act
 from gateway.config import ConfigError, Settings
 from gateway.system import SystemClock
 from persistence.document import RegisteredDocument
 from resolvers.root import Schema
 from serving import manifest
 from serving.manifest import Entry, ManifestError
+from trading.audit import ActKind
 
 _SHOWN = 12
 
@@ -53,7 +55,7 @@ async def diff(settings: Settings, file: Path, client_id: str) -> str:
         return "\n".join(_difference(entries, await store.documents.documents(), client_id).lines())
 
 
-async def publish(settings: Settings, file: Path, client_id: str) -> str:
+async def publish(settings: Settings, file: Path, client_id: str, by: str | None) -> str:
     """Register a client's documents, all or none, and say what changed. Raises as `diff`."""
     entries, schema, now = read(settings, file), Schema(settings.bounds), SystemClock().now()
     async with opened_store(settings) as store:
@@ -61,7 +63,10 @@ async def publish(settings: Settings, file: Path, client_id: str) -> str:
         fresh = [*difference.added, *difference.changed]
         if fresh:
             rows = [_registered(schema, each, client_id, now) for each in fresh]
+            names = ", ".join(f"{each.name} {each.sha256}" for each in rows)
+            said = local_act(ActKind.PUBLISH_DOCUMENTS, by, subject=client_id, detail=names)
             await store.documents.publish(rows)
+            await store.audit.record(said)
     return "\n".join(difference.lines())
 
 
@@ -78,7 +83,7 @@ async def listed(settings: Settings, client_id: str | None) -> str:
     )
 
 
-async def retire(settings: Settings, client_id: str, which: str) -> str:
+async def retire(settings: Settings, client_id: str, which: str, by: str | None) -> str:
     """Take back a client's documents of a name, or the one of a hash. Raises ConfigError."""
     async with opened_store(settings) as store:
         found = [
@@ -92,13 +97,18 @@ async def retire(settings: Settings, client_id: str, which: str) -> str:
             raise ConfigError(f"{client_id} has registered no document {which}: see `list`")
         hashes = {each.sha256 for each in found}
         await store.documents.retire(client_id, hashes, SystemClock().now())
+        hashed = ", ".join(sorted(hashes))
+        said = local_act(ActKind.RETIRE_DOCUMENTS, by, subject=client_id, detail=hashed)
+        await store.audit.record(said)
     return "\n".join(f"- {each.name} sha256:{each.sha256[:_SHOWN]}" for each in found)
 
 
-async def bind(settings: Settings, client_id: str, *, is_bound: bool) -> str:
+async def bind(settings: Settings, client_id: str, by: str | None, *, is_bound: bool) -> str:
     """Say whether a client may send registered documents alone. Raises StoreRefused."""
     async with opened_store(settings) as store:
         await store.documents.bind(client_id, is_bound=is_bound)
+        kind = ActKind.BIND_CLIENT if is_bound else ActKind.UNBIND_CLIENT
+        await store.audit.record(local_act(kind, by, subject=client_id))
     may = "registered documents alone" if is_bound else "any document"
     return f"{client_id} may send {may}"
 

@@ -108,7 +108,7 @@ async def running(settings: Settings, source: MarketData) -> AsyncIterator[Gatew
             permits=permits,
             control=ControlDesk(store=store, permits=permits, doorbell=relay, clock=clock, ids=ids),
         )
-        background.start(parts.halt_file().run())
+        background.start(parts.halt_file().run(), parts.sealer().run())
         # The lock of the data directory is the lease here: whoever has it is the only process.
         parts.permits.extend(_FOR_EVER)
         await want_held(store, quotes)

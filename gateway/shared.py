@@ -46,6 +46,7 @@ from trading.store import StoreUnavailable
 logger = logging.getLogger(__name__)
 
 _FEED = "feed:paper"
+_SEALER = "sealer"
 _WANTED_EVERY_S = 0.25
 _END_FROZEN_EVERY_S = 1.0
 _READ_IN_EVERY_S = 1.0
@@ -126,6 +127,7 @@ async def running(settings: Settings) -> AsyncIterator[Gateway]:
             parts.halt_file().run(),
             _read_in(parts, journal),
             _end_frozen(store, clock),
+            _seal(parts, process),
         )
         if source is not None:
             feed = QuoteDesk(
@@ -289,6 +291,14 @@ async def _read_in(parts: Parts, journal: FileEmergencyJournal) -> None:
         except StoreUnavailable as error:
             logger.debug("the store is still down: %s", error)
         await parts.clock.sleep(_READ_IN_EVERY_S)
+
+
+def _seal(parts: Parts, process: str) -> Coroutine[None, None, None]:
+    """Seal the audit record while no other process does. Raises KeysRefused."""
+    sealer = parts.sealer()
+    return while_leased(
+        _SEALER, leases=parts.store.leases, holder=process, clock=parts.clock, work=sealer.run
+    )
 
 
 async def _end_frozen(store: SqlStore, clock: SystemClock) -> None:

@@ -11,12 +11,14 @@ from typing import Any
 import sqlalchemy as sa
 
 from persistence import tables
+from persistence.audit import SqlAudit, record_acts
 from persistence.columns import ANY, TEXT
 from persistence.connection import Connection
 from persistence.database import Database, OpenTransaction
 from persistence.mapping import LIMIT_REQUESTS
 from persistence.rows import Values
 from persistence.within import within
+from trading.audit import Act
 from trading.ids import AccountID, TenantID
 from trading.limitrequest import LimitRequest, LimitVersion
 from trading.limits import Limit, LimitName, LimitScope, LimitSet, Whose
@@ -170,6 +172,7 @@ class SqlLimits:
         """Take the database, and what this process knows of its limits."""
         self._database = database
         self._known = known
+        self.audit = SqlAudit(database)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[_Change]:
@@ -222,6 +225,9 @@ class _Change:
 
     async def record(self, version: LimitVersion) -> None:
         self._steps.later(record, version)
+
+    async def act(self, act: Act) -> None:
+        self._steps.later(record_acts, [act])
 
 
 def _state(connection: Connection, known: KnownLimits) -> LimitState:

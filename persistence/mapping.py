@@ -3,6 +3,7 @@
 from persistence import tables
 from persistence.rows import Rows
 from trading.account import Account, Position
+from trading.audit import Act
 from trading.command import Claim, Command
 from trading.control import ApprovalRequest, Confirmation, ScopeState, TradingStateChange
 from trading.decision import RiskDecision
@@ -14,6 +15,7 @@ from trading.quote import Quote
 from trading.scope import Scope
 
 ACCOUNTS = Rows(Account, tables.accounts)
+ACTS = Rows(Act, tables.acts)
 APPROVAL_REQUESTS = Rows(ApprovalRequest, tables.approval_requests, nested={"scope": Scope})
 BREAKS = Rows(Break, tables.breaks)
 CANCEL_REJECTS = Rows(

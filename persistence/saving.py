@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from persistence import tables
+from persistence.audit import record_acts
 from persistence.connection import Change, Connection
 from persistence.mapping import (
     ACCOUNTS,
@@ -46,6 +47,7 @@ def save(connection: Connection, books: Books) -> None:
     recorded already: its transaction must not commit.
     """
     connection.change([*_state(books), *_log(books), *_notices(books)])
+    record_acts(connection, books.new_acts)
 
 
 def _state(books: Books) -> Iterator[Change]:

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from persistence import tables
 from persistence.account import Accounts
+from persistence.audit import SqlAudit
 from persistence.connection import Connection, Query
 from persistence.database import Database
 from persistence.decisions import DecisionLog
@@ -121,6 +122,7 @@ class SqlStore:
         """Take a database that is open and of the right schema, and the lock on its directory."""
         self.catalogue = catalogue
         self._known = KnownLimits()
+        self.audit = SqlAudit(database)
         self.limits = SqlLimits(database, self._known)
         self.reads = SqlReads(database, catalogue, self._known)
         self.prices = SqlReferencePrices(database)

@@ -1,7 +1,7 @@
 """What an operation runs in: who asks, and the ports that its resolvers delegate to."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import strawberry
@@ -10,11 +10,12 @@ from strawberry.dataloader import DataLoader
 from resolvers.page import FIRST_MAX
 from schema.context import Gateway
 from trading.account import Account, Position
+from trading.audit import Act
 from trading.command import CancelAllOrders, CancelOrder, PlaceOrder, ReplaceOrder, SetTradingState
 from trading.control import ScopeState
 from trading.decision import RiskDecision
 from trading.execution import ExecutionReport
-from trading.ids import AccountID, OrderID
+from trading.ids import AccountID, OrderID, TenantID
 from trading.instrument import Catalogue
 from trading.limitrequest import LimitRequest, LimitVersion
 from trading.limits import Limit
@@ -109,6 +110,13 @@ class Control(Protocol):
         """Return what is not ACTIVE."""
 
 
+class Acts(Protocol):
+    """The record of administrative acts."""
+
+    async def acts(self, tenant_id: TenantID, first: int, before: int) -> Sequence[Act]:
+        """Return a tenant's acts with numbers below one, the newest first."""
+
+
 @dataclass(slots=True, kw_only=True)
 class Context:
     """What an operation runs in. On a WebSocket it lives as long as the socket.
@@ -128,6 +136,9 @@ class Context:
     catalogue: Catalogue
     gateway: Gateway
     ids: IdSource
+    acts: Acts
+    address: str = ""
+    """Where the caller's connection came from, as the record of acts has it."""
     rows: int = FIRST_MAX
     """How many rows of a list a page may have, which a registered document may raise."""
     _accounts: DataLoader[AccountID, Account] | None = field(default=None, init=False)
@@ -141,6 +152,11 @@ class Context:
         if self.principal is None:
             raise Unauthenticated("sign in: send `authorization: Bearer <token>`")
         return self.principal
+
+    @property
+    def actor(self) -> Principal:
+        """Who is asking, and from where: for what is recorded as an act. Raises Unauthenticated."""
+        return replace(self.caller, address=self.address)
 
     # A loader is made when it is first asked for: most operations need none.
 

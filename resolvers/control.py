@@ -48,7 +48,7 @@ async def set_trading_state(
             path = ("input", "scope", "symbol")
             return InvalidInput((InputError(path, "UNKNOWN_SYMBOL", str(unknown)),))
         command = dataclasses.replace(command, scope=scope)
-    return await info.context.control.set_trading_state(info.context.caller, command)
+    return await info.context.control.set_trading_state(info.context.actor, command)
 
 
 def _scope(given: TradingScopeInput, tenant_id: TenantID, catalogue: Catalogue) -> Scope:
@@ -73,7 +73,7 @@ async def approve_trading_state(
     request_id: Annotated[strawberry.ID, strawberry.argument(description="The request's id.")],
 ) -> TradingStateResult:
     """Approve what another person asked for."""
-    return await info.context.control.approve_trading_state(info.context.caller, request_id)
+    return await info.context.control.approve_trading_state(info.context.actor, request_id)
 
 
 async def list_trading_states(info: Info) -> Sequence[trading.control.ScopeState]:

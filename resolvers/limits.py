@@ -59,13 +59,13 @@ async def set_limits(
     if errors := tuple(_unsaid(change.limits)):
         return InvalidInput(errors)
     limits = [_limit(each, change, info.context.caller) for each in change.limits]
-    result = await info.context.limits.set_limits(info.context.caller, limits)
+    result = await info.context.limits.set_limits(info.context.actor, limits)
     return _shared(result) if isinstance(result, InvalidInput) else result
 
 
 async def approve_limits(info: Info, request_id: RequestID) -> LimitsResult:
     """Approve what another person asked for."""
-    return await info.context.limits.approve(info.context.caller, request_id)
+    return await info.context.limits.approve(info.context.actor, request_id)
 
 
 async def deny_limits(
@@ -74,7 +74,7 @@ async def deny_limits(
     reason: Annotated[str, strawberry.argument(description="Why, for the record.")],
 ) -> trading.limitrequest.LimitRequest:
     """Deny what another person asked for."""
-    result = await info.context.limits.deny(info.context.caller, request_id, reason)
+    result = await info.context.limits.deny(info.context.actor, request_id, reason)
     if isinstance(result, InvalidInput):
         raise InputRefused([replace(each, path=each.path[1:]) for each in result.errors])
     return result
@@ -82,7 +82,7 @@ async def deny_limits(
 
 async def withdraw_limits(info: Info, request_id: RequestID) -> trading.limitrequest.LimitRequest:
     """Take one's own request back."""
-    return await info.context.limits.withdraw(info.context.caller, request_id)
+    return await info.context.limits.withdraw(info.context.actor, request_id)
 
 
 def _bounded(first: int) -> int:

@@ -19,6 +19,7 @@ from strawberry.schema.schema_converter import GraphQLCoreConverter
 from strawberry.types.execution import ExecutionResult, PreExecutionError
 
 from resolvers.account import AccountQuery, AccountSubscription
+from resolvers.audit import AuditQuery
 from resolvers.bounds import Bounds
 from resolvers.context import Context
 from resolvers.control import ControlMutation, ControlQuery, ControlSubscription
@@ -38,7 +39,14 @@ from schema.scalar import SCALARS
 
 @strawberry.type(description="What can be asked.")
 class Query(
-    ViewerQuery, AccountQuery, OrderQuery, ExecutionQuery, QuoteQuery, ControlQuery, LimitQuery
+    ViewerQuery,
+    AccountQuery,
+    OrderQuery,
+    ExecutionQuery,
+    QuoteQuery,
+    ControlQuery,
+    LimitQuery,
+    AuditQuery,
 ):
     pass
 

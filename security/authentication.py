@@ -172,6 +172,7 @@ class Authentication:
             accounts=user.accounts,
             expires_at=claims.expires_at,
             client_id=claims.client_id,
+            token_id=claims.token_id,
         )
 
     def _withheld(self, role: Role, claims: Claims) -> frozenset[Permission]:

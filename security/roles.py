@@ -29,6 +29,7 @@ _READ = frozenset(
 )
 _READ_SCHEMA = _READ | {Permission.LIMITS_READ, Permission.SCHEMA_READ}
 _CONTROL = _READ_SCHEMA | {Permission.TRADING_STATE_WRITE, Permission.LIMITS_WRITE}
+_AUDIT = _READ_SCHEMA | {Permission.AUDIT_READ}
 
 # Duties are apart: who sets trading states and limits places no orders. Two roles may set them,
 # since it takes two people to loosen one.
@@ -37,7 +38,7 @@ ROLE_PERMISSIONS: Mapping[Role, frozenset[Permission]] = {
     Role.TRADER: _READ_SCHEMA | {Permission.ORDERS_WRITE},
     Role.RISK_OFFICER: _CONTROL,
     Role.OPERATOR: _CONTROL | {Permission.TRADING_STATE_WRITE_ALL},
-    Role.AUDITOR: _READ_SCHEMA,
+    Role.AUDITOR: _AUDIT,
     Role.PARTNER: _READ | {Permission.ORDERS_WRITE},
 }
 

@@ -103,10 +103,12 @@ class HttpEndpoint:
             offered = " or ".join(MediaType)
             raise NotServed(HTTPStatus.NOT_ACCEPTABLE, f"accept {offered}", "NOT_ACCEPTABLE")
         try:
-            principal = await self.authenticate(shown(scope))
+            credentials = shown(scope)
+            principal = await self.authenticate(credentials)
             request = await _request(scope, receive, headers)
             prepared = self._prepared(request, principal, is_get=scope["method"] == "GET")
             context = self.operations.new_context(principal)
+            context.address = credentials.peer
             result = await self.operations.run(prepared, context)
             return HTTPStatus.OK, encode(result)
         except Refused as refused:

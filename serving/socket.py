@@ -256,7 +256,9 @@ class Socket:
     ) -> None:
         """Run a query or mutation."""
         operations = self._house.operations
-        result = await operations.run(prepared, operations.new_context(principal))
+        context = operations.new_context(principal)
+        context.address = self._shown.peer
+        result = await operations.run(prepared, context)
         self._mailbox.put(message.next_result(operation.sender.id, encode(result)))
         self._finish(operation)
 
@@ -349,4 +351,4 @@ class Socket:
 
 def _rights(principal: Principal) -> Principal:
     """Return what of a principal decides what it is told."""
-    return replace(principal, name="", expires_at=0)
+    return replace(principal, name="", expires_at=0, token_id="")

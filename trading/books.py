@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from trading.account import Account, Position, TradingState, reservation
+from trading.audit import Act
 from trading.command import Claim, Command, CommandState
 from trading.conduct import Conduct
 from trading.control import (
@@ -105,6 +106,7 @@ class Books:
     new_state_changes: list[TradingStateChange] = field(default_factory=list)
     new_approval_requests: list[ApprovalRequest] = field(default_factory=list)
     new_scope_states: list[ScopeState] = field(default_factory=list)
+    new_acts: list[Act] = field(default_factory=list)
     latched: dict[AccountID, tuple[str, UserID]] = field(default_factory=dict)
     """Accounts that were reduced: why, and by whose word. Their scopes are to follow: `latch`."""
     cursor: tuple[str, str] | None = None

@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from trading.account import TradingState
+from trading.audit import Act, ActDecision, ActKind, act
 from trading.books import Books, Wants
 from trading.closing import Acknowledger
 from trading.command import SetTradingState
@@ -23,6 +24,7 @@ from trading.outcome import (
 from trading.permission import Permission, Principal
 from trading.permit import Permits
 from trading.ports import Clock, Doorbell, IdSource
+from trading.refusals import refusals
 from trading.scope import Scope, ScopeKind
 from trading.store import Store
 from trading.validation import state_errors
@@ -56,10 +58,12 @@ class ControlDesk:
 
         Raises NotFound for a scope that is not the principal's, and Forbidden.
         """
-        _authorize(principal)
-        if errors := state_errors(command):
-            return InvalidInput(errors)
-        scope = await self._scope(principal, command)
+        kind, named = ActKind.SET_TRADING_STATE, str(_named(command))
+        async with refusals(self._store.audit, self._clock, principal, kind, named):
+            _authorize(principal)
+            if errors := state_errors(command):
+                return InvalidInput(errors)
+            scope = await self._scope(principal, command)
         accounts = await self._store.scopes.accounts_in(scope)
         at = self._clock.now()
         request = self._request(principal, command, scope, at)
@@ -72,6 +76,9 @@ class ControlDesk:
                 books.new_approval_requests.append(request)
             if not _loosens(books, request):
                 books.put_scope_state(wanted)
+            decision = ActDecision.AWAITS_APPROVAL if looser else ActDecision.DONE
+            said = act(kind, decision, principal, at, subject=str(scope), detail=_said(request))
+            books.new_acts.append(said)
             await transaction.save(books)
         changes = await self._close(books, accounts)
         if looser:
@@ -112,6 +119,7 @@ class ControlDesk:
                 changed_at=at,
             )
             books.put_scope_state(row)
+            books.new_acts.append(_by_itself(scope, state, reason, by, at))
             await transaction.save(books)
         await self._close(books, await self._store.scopes.accounts_in(scope))
         return True
@@ -120,6 +128,11 @@ class ControlDesk:
         self, principal: Principal, request_id: str
     ) -> TradingStateResult:
         """Loosen as another person has asked. Raises NotFound, and Forbidden to the requester."""
+        kind = ActKind.APPROVE_TRADING_STATE
+        async with refusals(self._store.audit, self._clock, principal, kind, request_id):
+            return await self._approve(principal, request_id)
+
+    async def _approve(self, principal: Principal, request_id: str) -> TradingStateResult:
         _authorize(principal)
         request = await self._awaiting(principal, request_id)
         if request.requested_by == principal.user_id:
@@ -138,6 +151,9 @@ class ControlDesk:
             for each in (scope, *_stricter_accounts(books, request, accounts)):
                 books.put_scope_state(replace(_row(books, approved, at), scope=each))
             books.new_approval_requests.append(approved)
+            kind, detail = ActKind.APPROVE_TRADING_STATE, f"{request.id}: {_said(request)}"
+            done = act(kind, ActDecision.DONE, principal, at, subject=str(scope), detail=detail)
+            books.new_acts.append(done)
             await transaction.save(books)
         return TradingStateSet(tuple(await self._close(books, accounts)))
 
@@ -150,11 +166,7 @@ class ControlDesk:
 
     async def _scope(self, principal: Principal, command: SetTradingState) -> Scope:
         """Return the scope that is meant. Raises NotFound for one that is not the principal's."""
-        scope = command.scope
-        if command.account_id is not None:
-            scope = Scope(ScopeKind.ACCOUNT, command.account_id)
-        elif scope is None:
-            scope = Scope(ScopeKind.TENANT, command.tenant_id or "")
+        scope = _named(command)
         _authorize_scope(principal, scope)
         if not await self._store.scopes.has_scope(scope, principal.tenant_id):
             raise NotFound(f"there is no {scope}")
@@ -186,6 +198,33 @@ class ControlDesk:
         self._permits.hear(books.states)
         await self._acknowledger.ring()
         return await self._follower.follow(accounts)
+
+
+def _named(command: SetTradingState) -> Scope:
+    if command.account_id is not None:
+        return Scope(ScopeKind.ACCOUNT, command.account_id)
+    return command.scope or Scope(ScopeKind.TENANT, command.tenant_id or "")
+
+
+def _by_itself(scope: Scope, state: TradingState, reason: str, by: UserID, at: int) -> Act:
+    """Say what a monitor has done: nobody's token or connection stands behind it."""
+    return Act(
+        kind=ActKind.SET_TRADING_STATE,
+        decision=ActDecision.DONE,
+        subject=str(scope),
+        detail=f"{state}: {reason}",
+        tenant_id=scope.tenant_id,
+        user_id=by,
+        role="monitor",
+        client_id="",
+        token_id="",
+        address="",
+        at=at,
+    )
+
+
+def _said(request: ApprovalRequest) -> str:
+    return f"{request.state} {request.action}: {request.reason}"
 
 
 def _authorize(principal: Principal) -> None:

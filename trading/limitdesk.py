@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
+from trading.audit import Act, ActDecision, ActKind, act, canonical
 from trading.ids import AccountID, base62
 from trading.instrument import Catalogue, UnknownSymbol
 from trading.limitrequest import LimitRequest, LimitRequestState, LimitVersion
@@ -21,6 +23,7 @@ from trading.outcome import (
 from trading.permission import Permission, Principal
 from trading.ports import Clock, IdSource
 from trading.quantity import ZERO, plain
+from trading.refusals import refusals
 from trading.reject import InputError
 from trading.store import LimitsSeen, LimitState, LimitStore, LimitTransaction
 from trading.validation import text_errors
@@ -33,6 +36,7 @@ LOCAL_LIMITS_MAX = 10_000
 """How many limits one change may set, over the API and at the machine itself."""
 
 _NAME_MAX = 64
+_SAID_MAX = 20
 
 
 class LimitDesk:
@@ -77,6 +81,11 @@ class LimitDesk:
         After LimitsSet no order is judged by earlier limits, in any process. Raises NotFound for an
         account or tenant that is not the principal's, and Forbidden.
         """
+        kind, named = ActKind.SET_LIMITS, f"{len(limits)} limits"
+        async with refusals(self._store.audit, self._clock, principal, kind, named):
+            return await self._set_limits(principal, limits)
+
+    async def _set_limits(self, principal: Principal, limits: Sequence[Limit]) -> LimitsResult:
         _authorize(principal)
         at = self._clock.now()
         limits = [self._named(limit) for limit in limits]
@@ -94,6 +103,11 @@ class LimitDesk:
 
     async def approve(self, principal: Principal, request_id: str) -> LimitsSet:
         """Loosen as another person has asked. Raises NotFound, and Forbidden to the requester."""
+        kind = ActKind.APPROVE_LIMITS
+        async with refusals(self._store.audit, self._clock, principal, kind, request_id):
+            return await self._approve(principal, request_id)
+
+    async def _approve(self, principal: Principal, request_id: str) -> LimitsSet:
         _authorize(principal)
         at = self._clock.now()
         async with self._store.transaction() as transaction:
@@ -107,6 +121,8 @@ class LimitDesk:
             await transaction.put(decided)
             version = self._version(state, limits, decided, at)
             await transaction.record(version)
+            said = _act(principal, ActDecision.DONE, request.id, version.limits, at)
+            await transaction.act(replace(said, kind=ActKind.APPROVE_LIMITS))
         await self._outlast(limits, state.accounts)
         return LimitsSet(version.version, version.limits)
 
@@ -125,6 +141,19 @@ class LimitDesk:
     async def _end(
         self, principal: Principal, request_id: str, to: LimitRequestState, reason: str | None
     ) -> LimitRequest:
+        is_denial = to is LimitRequestState.DENIED
+        kind = ActKind.DENY_LIMITS if is_denial else ActKind.WITHDRAW_LIMITS
+        async with refusals(self._store.audit, self._clock, principal, kind, request_id):
+            return await self._decide(principal, request_id, to, reason, kind)
+
+    async def _decide(
+        self,
+        principal: Principal,
+        request_id: str,
+        to: LimitRequestState,
+        reason: str | None,
+        kind: ActKind,
+    ) -> LimitRequest:
         _authorize(principal)
         at = self._clock.now()
         async with self._store.transaction() as transaction:
@@ -139,6 +168,8 @@ class LimitDesk:
                 )
             decided = _decided(request, to, principal, at, reason)
             await transaction.put(decided)
+            done, why = ActDecision.DONE, reason or ""
+            await transaction.act(act(kind, done, principal, at, subject=request_id, detail=why))
         return decided
 
     async def _set(
@@ -159,8 +190,12 @@ class LimitDesk:
         keys = [limit.key for limit in changes]
         if (looser := loosened(state.known, after, keys, world, at)) is not None:
             await transaction.put(request)
+            asked = _act(principal, ActDecision.AWAITS_APPROVAL, request.id, changes, at)
+            await transaction.act(asked)
             return LimitApprovalRequired(request, looser)
         await transaction.record(version)
+        number = f"limits version {version.version}"
+        await transaction.act(_act(principal, ActDecision.DONE, number, changes, at))
         return LimitsSet(version.version, version.limits)
 
     def _request(
@@ -240,6 +275,26 @@ class LimitDesk:
                         f"a limit for {scope} holds for other tenants too: name your tenant or one"
                         " of its accounts, or have it set by `drawbridge limits`"
                     )
+
+
+def _act(
+    principal: Principal, decision: ActDecision, subject: str, limits: Sequence[Limit], at: int
+) -> Act:
+    detail = _said(limits)
+    return act(ActKind.SET_LIMITS, decision, principal, at, subject=subject, detail=detail)
+
+
+def _said(limits: Sequence[Limit]) -> str:
+    """Write limits for the record, which is bounded: of very many, their hash stands for all."""
+    lines = [
+        f"{limit.name} {'none' if limit.value is None else plain(limit.value)} for {limit.scope}"
+        f" ({limit.owner}: {limit.reason})"
+        for limit in limits
+    ]
+    if len(lines) <= _SAID_MAX:
+        return "; ".join(lines)
+    digest = hashlib.sha256(canonical(lines)).hexdigest()
+    return f"{'; '.join(lines[:_SAID_MAX])}; {len(lines)} in all, sha256 {digest}"
 
 
 def _seen(principal: Principal) -> LimitsSeen:

@@ -24,6 +24,7 @@ class Permission(StrEnum):
     LIMITS_READ = "limits:read"
     LIMITS_WRITE = "limits:write"
     SCHEMA_READ = "schema:read"
+    AUDIT_READ = "audit:read"
 
 
 @unique
@@ -38,7 +39,8 @@ class Entitlement(StrEnum):
 class Principal:
     """Who is asking, with permissions narrowed by role and scopes; `expires_at` is in UTC ns.
 
-    `client_id` is the program through which it asks, as its token says.
+    `client_id` is the program through which it asks and `token_id` the token's `jti`, as the token
+    says; `address` is where the connection came from.
     """
 
     user_id: UserID
@@ -49,6 +51,8 @@ class Principal:
     accounts: Mapping[AccountID, Entitlement]
     expires_at: int
     client_id: str = ""
+    token_id: str = ""
+    address: str = ""
 
     def may_read(self, account_id: AccountID) -> bool:
         """Tell whether the account is visible to this principal."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from trading.account import Account, Position
+from trading.audit import Act, ActLog
 from trading.books import Books, Wants
 from trading.command import Command, CommandState
 from trading.control import ApprovalRequest, Confirmation, TradingStateChange, TradingStates
@@ -42,6 +43,10 @@ class Store(Protocol):
     @property
     def scopes(self) -> Scopes:
         """Trading states by scope."""
+
+    @property
+    def audit(self) -> ActLog:
+        """Where refused acts are recorded."""
 
     def transaction(self, *, urgent: bool = False) -> AbstractAsyncContextManager[Transaction]:
         """Begin a transaction; an urgent one waits for no order. Raises StoreUnavailable."""
@@ -171,9 +176,16 @@ class LimitTransaction(Protocol):
     async def record(self, version: LimitVersion) -> None:
         """Add the next version, which whoever reads after the commit is judged by."""
 
+    async def act(self, act: Act) -> None:
+        """Record who does this."""
+
 
 class LimitStore(Protocol):
     """Where limits are changed."""
+
+    @property
+    def audit(self) -> ActLog:
+        """Where refused acts are recorded."""
 
     def transaction(self) -> AbstractAsyncContextManager[LimitTransaction]:
         """Begin a change, which waits for no order. Raises StoreUnavailable."""

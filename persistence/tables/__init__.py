@@ -15,6 +15,7 @@ from persistence.tables.account import (
     trading_state_changes,
     users,
 )
+from persistence.tables.audit import APPEND_ONLY, acts, chain_heads, sealed_pages, seals
 from persistence.tables.base import metadata
 from persistence.tables.document import document_clients, documents
 from persistence.tables.execution import (
@@ -48,6 +49,7 @@ from persistence.tables.order import (
 from persistence.tables.scope import IN_FORCE, confirmations, scope_states
 
 __all__ = [
+    "APPEND_ONLY",
     "EXECUTION_REPORT",
     "FILL_REPORT",
     "IN_FORCE",
@@ -55,9 +57,11 @@ __all__ = [
     "OPEN_ORDER",
     "ORDER_CANCEL_REJECT",
     "accounts",
+    "acts",
     "approval_requests",
     "breaks",
     "broker_events",
+    "chain_heads",
     "cl_ord_ids",
     "commands",
     "confirmations",
@@ -81,6 +85,8 @@ __all__ = [
     "reference_prices",
     "reports",
     "scope_states",
+    "sealed_pages",
+    "seals",
     "stream_cursors",
     "tenants",
     "trading_state_changes",

@@ -44,6 +44,7 @@ GOOD = {
     "INTROSPECTION_SECRET": ("secret", Path("secret")),
     "PUBLIC_URL": ("https://gw.example/graphql", "https://gw.example/graphql"),
     "TRUSTED_PROXIES": ("10.0.0.5, ::1/128", (ip_network("10.0.0.5"), ip_network("::1"))),
+    "AUDIT_KEYS": ("keys.json", Path("keys.json")),
     "LOG_LEVEL": ("debug", "DEBUG"),
 }
 BAD = {
@@ -70,6 +71,7 @@ BAD = {
     "INTROSPECTION_SECRET": [""],
     "PUBLIC_URL": ["", "gw.example", "http://gw.example/graphql"],
     "TRUSTED_PROXIES": ["", "proxy", "10.0.0.1/8", "10.0.0.5,"],
+    "AUDIT_KEYS": [""],
     "LOG_LEVEL": ["LOUD", "", "NOTSET"],
 }
 

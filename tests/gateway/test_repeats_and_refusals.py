@@ -1,10 +1,13 @@
 """A ClOrdID has one meaning, and a cancel or replace that comes to nothing leaves its order be."""
 
+import json
 from typing import Any
 
-from tests.gateway.client import Client
+from tests.gateway.client import Client, received
 from tests.gateway.documents import CANCEL_ALL, REPLACE
+from tests.gateway.process import Running
 from tests.gateway.still import fresh, resting, terms, unchanged
+from tests.gateway.tokens import minted
 
 # --- the same ClOrdID again ---
 
@@ -169,3 +172,30 @@ def test_a_replace_off_tick_or_beyond_a_limit_is_refused(trader: Client) -> None
         answer = trader.replace(fresh("replace"), order["clOrdId"], **changes)
         refused(trader, answer, reason, trader.order(order["id"]))
         assert trader.order(order["id"])["price"] == "229"
+
+
+# --- what is refused and on record all the same ---
+
+APPROVE = 'mutation { approveTradingState(requestId: "%s") { __typename } }'
+ACTS = "{ acts(first: 2) { kind decision subject userId tokenId address clientId } }"
+
+
+def test_a_refused_act_is_on_record_with_token_and_address(gateway: Running) -> None:
+    officer = Client(gateway.url, minted(gateway.data, "risk_officer"))
+    auditor = Client(gateway.url, minted(gateway.data, "auditor"))
+    with officer, auditor:
+        officer.error(APPROVE % "over-http")
+        with officer.socket() as socket:
+            assert received(socket) == {"type": "connection_ack"}
+            payload = {"query": APPROVE % "over-a-socket"}
+            socket.send(json.dumps({"id": "1", "type": "subscribe", "payload": payload}))
+            assert received(socket)["payload"]["errors"][0]["extensions"]["code"] == "NOT_FOUND"
+
+        acts = auditor.data(ACTS)
+        assert [each["subject"] for each in acts] == ["over-a-socket", "over-http"]
+        for act in acts:
+            assert (act["kind"], act["decision"]) == ("APPROVE_TRADING_STATE", "REFUSED")
+            assert (act["userId"], act["address"]) == ("risk_officer", "127.0.0.1")
+            assert act["clientId"] == "development"
+            assert len(act["tokenId"]) == 22
+        assert officer.error(ACTS)["extensions"]["code"] == "FORBIDDEN"

@@ -9,6 +9,7 @@ from resolvers.context import Context
 from schema.context import Gateway
 from tests.trading.builders import set_for
 from trading.account import Account, Position, TradingState
+from trading.audit import Act, ActDecision, ActKind
 from trading.command import CancelAllOrders, CancelOrder, PlaceOrder, ReplaceOrder, SetTradingState
 from trading.control import ApprovalRequest, ScopeState, TradingStateChange
 from trading.decision import Check, RiskDecision, Verdict
@@ -72,6 +73,23 @@ def an_account(account_id: AccountID = OURS, last_seq: int = 0) -> Account:
         broker="paper",
         cash=Decimal("1000.50"),
         last_seq=last_seq,
+    )
+
+
+def an_act(number: int) -> Act:
+    return Act(
+        number=number,
+        kind=ActKind.SET_TRADING_STATE,
+        decision=ActDecision.DONE,
+        subject="account:ours",
+        detail="HALTED NONE: enough",
+        tenant_id=TENANT,
+        user_id=UserID("risk"),
+        role="risk_officer",
+        client_id="console",
+        token_id="jti-1",
+        address="192.0.2.7",
+        at=NOON,
     )
 
 
@@ -466,6 +484,16 @@ def a_limit_request(state: LimitRequestState = LimitRequestState.PENDING) -> Lim
     )
 
 
+class FakeActs:
+    """Two acts of our tenant."""
+
+    async def acts(self, tenant_id: TenantID, first: int, before: int) -> Sequence[Act]:
+        known = [an_act(2), an_act(1)]
+        return [each for each in known if each.tenant_id == tenant_id and each.number < before][
+            :first
+        ]
+
+
 class FakeLimitDesk:
     """Keeps what it was asked among the other commands; `result` is what `set_limits` answers."""
 
@@ -562,6 +590,7 @@ class World:
     quotes: FakeQuotes = field(default_factory=FakeQuotes)
     streams: FakeStreams = field(init=False)
     limits: FakeLimitDesk = field(init=False)
+    acts: FakeActs = field(default_factory=FakeActs)
 
     def __post_init__(self) -> None:
         self.limits = FakeLimitDesk(self.desk.commands)
@@ -574,6 +603,7 @@ class World:
             desk=self.desk,
             control=self.desk,
             limits=self.limits,
+            acts=self.acts,
             reads=self.reads,
             streams=self.streams,
             quotes=self.quotes,

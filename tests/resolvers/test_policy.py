@@ -212,6 +212,7 @@ WHOSE: Mapping[str, frozenset[Role]] = {
     "Query.instrument": EVERYBODY,
     "Query.instruments": EVERYBODY,
     "Query.tradingStates": EVERYBODY,
+    "Query.acts": frozenset({Role.AUDITOR}),
     "Query.limits": STAFF,
     "Query.limitVersions": STAFF,
     "Query.limitRequests": STAFF,

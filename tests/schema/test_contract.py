@@ -20,6 +20,7 @@ from strawberry.schema.schema_converter import GraphQLCoreConverter
 from resolvers.root import Schema, sdl
 from schema import (
     account,
+    audit,
     control,
     decision,
     execution,
@@ -127,7 +128,8 @@ WITHHELD: dict[type, set[str]] = {
     decision.RiskCheck: set(),
     instrument.Instrument: set(),
     quote.Quote: set(),
-    viewer.Viewer: set(),
+    viewer.Viewer: {"token_id", "address"},
+    audit.Act: {"tenant_id"},
 }
 
 

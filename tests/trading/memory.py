@@ -9,6 +9,7 @@ from enum import Enum, auto
 
 from tests.trading.builders import FUTURE, STOCK, assert_gapless
 from trading.account import Account, Position, TradingState
+from trading.audit import Act
 from trading.books import Books, ClaimKey, Wants
 from trading.command import Claim, Command, CommandState
 from trading.control import (
@@ -57,6 +58,7 @@ class State:
     breaks: list[Break] = field(default_factory=list)
     decisions: dict[ClaimKey, RiskDecision] = field(default_factory=dict)
     changes: list[TradingStateChange] = field(default_factory=list)
+    acts: list[Act] = field(default_factory=list)
     requests: dict[str, ApprovalRequest] = field(default_factory=dict)
     cursors: dict[str, str] = field(default_factory=dict)
     scope_states: dict[int, ScopeState] = field(default_factory=dict)
@@ -85,6 +87,7 @@ class State:
         self.reports += books.new_reports
         self.breaks += books.new_breaks
         self.changes += books.new_state_changes
+        self.acts += books.new_acts
         self.decisions |= {(a, c): decision for a, c, decision in books.new_decisions}
         self.requests |= {each.id: each for each in books.new_approval_requests}
         self.scope_states |= {each.epoch: each for each in books.new_scope_states}
@@ -239,6 +242,16 @@ def _states_of(accounts: Sequence[Account]) -> dict[int, ScopeState]:
     }
 
 
+class MemoryActs:
+    """Where refused acts are recorded."""
+
+    def __init__(self, store: "MemoryStore") -> None:
+        self._store = store
+
+    async def record(self, act: Act) -> None:
+        self._store.state.acts.append(act)
+
+
 class MemoryStore:
     """The store and its query side, over one State. `failures` strike the next transactions."""
 
@@ -247,6 +260,7 @@ class MemoryStore:
             accounts={each.id: each for each in accounts}, scope_states=_states_of(accounts)
         )
         self.scopes = MemoryScopes(self)
+        self.audit = MemoryActs(self)
         self.catalogue = Catalogue([STOCK, FUTURE])
         self.locks: dict[AccountID, asyncio.Lock] = {}
         self.failures: list[Failure] = []
