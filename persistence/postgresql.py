@@ -256,6 +256,10 @@ def _options(url: sa.URL, limits: Limits) -> dict[str, Any]:
         "default_transaction_isolation": "read committed",
         "jit": "off",  # it would compile for longer than these statements run
         "max_parallel_workers_per_gather": "0",  # and workers would start for longer
+        # A plan is made once and kept. One that was made while tables were small must serve them
+        # when they have grown, so that it may not read them whole; none is made again for values.
+        "enable_seqscan": "off",
+        "plan_cache_mode": "force_generic_plan",
     }
     _, options = DIALECT.create_connect_args(url)  # type: ignore[no-untyped-call]
     return dict(options) | {
