@@ -45,9 +45,10 @@ class _Listing:
 
 
 class SimulatedQuotes:
-    """Some stocks, the front index futures and a currency pair, each several times a second.
+    """Some stocks, the front index futures and a currency pair, all together four times a second.
 
-    The market's time is the clock's own.
+    Together, because quotes cost by the frame, and these go in one. The market's time is the
+    clock's own.
     """
 
     def __init__(self, clock: Clock, seed: int) -> None:
@@ -67,14 +68,11 @@ class SimulatedQuotes:
         return self._clock
 
     async def quotes(self) -> AsyncIterator[Quote]:
-        """Yield quotes without end: of all instruments at once, then of each in its turn."""
-        for listing in self._listings:
-            yield self._quote(listing)
-        pause_s = 1 / (_UPDATES_PER_SECOND * len(self._listings))
+        """Yield quotes without end."""
         while True:
             for listing in self._listings:
-                await self._clock.sleep(pause_s)
                 yield self._quote(listing)
+            await self._clock.sleep(1 / _UPDATES_PER_SECOND)
 
     def _quote(self, listing: _Listing) -> Quote:
         instrument, now = listing.instrument, self._clock.now()
