@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from enum import Enum, unique
 from functools import cache
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
+
+from persistence.literal import ArrayText
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -39,6 +42,7 @@ class Rows[T: DataclassInstance]:
         self._nested = nested or {}
         self._fixed = dict(fixed or {})
         self._names = [each.name for each in fields(of) if each.name not in self._nested]
+        self._attributes: Callable[[T], Sequence[Any]] = attrgetter(*self._names)
         self._parts = {
             name: (part, [each.name for each in fields(part)])
             for name, part in self._nested.items()
@@ -51,7 +55,7 @@ class Rows[T: DataclassInstance]:
 
     def values(self, item: T) -> Values:
         """Return the columns of an item."""
-        values = {name: getattr(item, name) for name in self._names} | self._fixed
+        values = dict(zip(self._names, self._attributes(item), strict=True)) | self._fixed
         for name, (_, parts) in self._parts.items():
             nested = getattr(item, name)
             for part in parts:
@@ -117,7 +121,7 @@ def _insert(
     # message, and a list of rows a statement of another length: an array for each column is one.
     if dialect == "sqlite":
         return sqlite.insert(table)
-    arrays = [sa.bindparam(_array_name(n), type_=_array_of(table.c[n])) for n in names]
+    arrays = [_array(table.c[name]) for name in names]
     rows = sa.func.unnest(*arrays).table_valued(*names).render_derived(name="fresh")
     fresh = sa.select(*(rows.c[name] for name in names))
     return postgresql.insert(table).from_select(list(names), fresh)
@@ -127,7 +131,8 @@ def _array_name(column: str) -> str:
     return f"all_{column}"
 
 
-def _array_of(column: sa.Column[Any]) -> postgresql.ARRAY[Any]:
+def _array(column: sa.Column[Any]) -> sa.ColumnElement[Any]:
     # An array type has no place for its elements' collation.
     element = sa.Text() if isinstance(column.type, sa.Text) else column.type
-    return postgresql.ARRAY(element, dimensions=1)
+    text = sa.bindparam(_array_name(column.name), type_=ArrayText(column.type))
+    return sa.cast(text, postgresql.ARRAY(element, dimensions=1))

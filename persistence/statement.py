@@ -14,7 +14,7 @@ from functools import cache, lru_cache
 from typing import Any, cast
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import ARRAY, asyncpg
+from sqlalchemy.dialects.postgresql import asyncpg
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
@@ -110,41 +110,9 @@ def _renumbered(text: str, first: int) -> str:
 
 
 def _encoder(kind: TypeEngine[Any]) -> _Conversion:
-    match kind:
-        case ARRAY(item_type=item):
-            return _array_encoder(item)
-        case TypeDecorator():
-            return lambda value: kind.process_bind_param(value, DIALECT)
-        case _:
-            return lambda value: value
-
-
-def _array_encoder(item: TypeEngine[Any]) -> _Conversion:
-    match item:
-        case Exact():
-            return lambda values: _exact(item, values)
-        case OneOf():
-            return lambda values: _members(item, values)
-        case TypeDecorator():
-            return lambda values: [item.process_bind_param(value, DIALECT) for value in values]
-        case _:
-            return lambda values: values
-
-
-def _exact(item: Exact, values: Sequence[Any]) -> Sequence[Any]:
-    # Written out, because most of what is saved are decimals; the type says what is wrong with one.
-    for value in values:
-        if value is not None and (type(value) is not Decimal or not value.is_finite()):
-            item.process_bind_param(value, DIALECT)
-    return values
-
-
-def _members(item: OneOf[Any], values: Sequence[Any]) -> Sequence[Any]:
-    # A member is a text already.
-    for value in values:
-        if value is not None and type(value) is not item.members:
-            item.process_bind_param(value, DIALECT)
-    return values
+    if isinstance(kind, TypeDecorator):
+        return lambda value: kind.process_bind_param(value, DIALECT)
+    return lambda value: value
 
 
 def _decoder(kind: TypeEngine[Any]) -> _Conversion | None:
