@@ -22,8 +22,11 @@ FRESH_S = 600
 STALE_S = 24 * 3_600
 """How long they serve while the issuer is down."""
 
+EVERY_S = 1
+"""How often keys are fetched at most: who brings a key that is not known waits for its turn."""
+
 COOL_DOWN_S = 10
-"""How long nothing is fetched after the last try, whatever keys tokens name."""
+"""How long an issuer that gave no answer is left alone."""
 
 KEYS_MAX = 64
 _RSA_BITS_MIN = 2_048
@@ -33,8 +36,9 @@ _SECOND_NS = 1_000_000_000
 class RemoteKeys:
     """The keys of one issuer.
 
-    A key that is known is never waited for. One that is not is looked for once in `COOL_DOWN_S`,
-    by one request however many ask, so that tokens with made-up key ids cost the issuer nothing.
+    A key that is known is never waited for. One that is not is looked for by one request however
+    many ask, so that a new key is known with its first token, and made-up ones cost the issuer one
+    request in `EVERY_S`.
     """
 
     def __init__(self, discovery: Discovery, fetch: Fetch, clock: Clock) -> None:
@@ -42,16 +46,17 @@ class RemoteKeys:
         self._discovery, self._fetch, self._clock = discovery, fetch, clock
         self._keys: KeySet | None = None
         self._fetched_at = 0
-        self._tried_at: int | None = None
+        self._next_at = 0
+        self._is_failing = False
         self._fetching: asyncio.Task[None] | None = None
 
     async def of(self, kid: str | None) -> KeySet:
         """Return the keys, looked for again where this one is new. Raises IssuerUnavailable."""
-        is_known = self._has(kid)
-        if not is_known or self._age_s() >= FRESH_S:
+        if self._age_s() >= FRESH_S:
             self._look()
-        if not is_known and self._fetching is not None:
-            await asyncio.shield(self._fetching)
+        for _ in range(2):  # What is under way may have been asked for before the key was made.
+            if not self._has(kid):
+                await asyncio.shield(self._look())
         if self._keys is None or self._age_s() >= STALE_S:
             raise IssuerUnavailable("the issuer's keys cannot be had")
         return self._keys
@@ -70,21 +75,23 @@ class RemoteKeys:
     def _age_s(self) -> float:
         return (self._clock.monotonic() - self._fetched_at) / _SECOND_NS
 
-    def _look(self) -> None:
-        """Begin to fetch, unless that is under way or was just tried."""
-        if self._fetching is not None:
-            return
-        now = self._clock.monotonic()
-        if self._tried_at is not None and now < self._tried_at + COOL_DOWN_S * _SECOND_NS:
-            return
-        self._tried_at = now
-        self._fetching = asyncio.create_task(self._refresh())
+    def _look(self) -> asyncio.Task[None]:
+        """Fetch, or join who does."""
+        if self._fetching is None:
+            self._fetching = asyncio.create_task(self._refresh())
+        return self._fetching
 
     async def _refresh(self) -> None:
         try:
+            if self._is_failing and self._clock.monotonic() < self._next_at:
+                return
+            await self._clock.sleep(max(self._next_at - self._clock.monotonic(), 0) / _SECOND_NS)
+            self._is_failing = True
+            self._next_at = self._clock.monotonic() + COOL_DOWN_S * _SECOND_NS
             found = await self._fetch.get(await self._discovery.jwks_uri())
             self._keys = _imported(found)
             self._fetched_at = self._clock.monotonic()
+            self._is_failing, self._next_at = False, self._fetched_at + EVERY_S * _SECOND_NS
         except IssuerUnavailable as error:
             logger.warning("the issuer's keys cannot be fetched: %s", error)
         finally:

@@ -135,13 +135,13 @@ def complaints(log: Path) -> list[Mapping[str, Any]]:
 
 
 def _welcome(process: subprocess.Popen[str]) -> str:
-    """Read what a gateway prints when it is open: its last line is the end of the curl command."""
+    """Read what a gateway prints when it is open: it ends with the curl command, or the issuer."""
     assert process.stdout is not None
     watchdog = threading.Timer(START_S, process.kill)
     watchdog.start()
     text = ""
     try:
-        while not text.endswith("}'\n"):
+        while not text.endswith("}'\n") and "\n  Tokens " not in text:
             line = process.stdout.readline()
             assert line, f"the gateway ended with {process.wait(STOP_S)}"
             text += line

@@ -32,6 +32,7 @@ class FakeProvider:
             "jwks_uri": JWKS,
             "introspection_endpoint": INTROSPECT,
         }
+        self.later: list[OKPKey] = []
         self.listed: list[Any] | None = None
         self.opaque: dict[str, dict[str, Any]] = {}
         self.asked: list[str] = []
@@ -52,9 +53,10 @@ class FakeProvider:
         if url == f"{ISSUER}/{WELL_KNOWN}":
             return self.metadata
         assert url == JWKS
+        keys, self.keys = self.keys, self.later or self.keys
         if self.listed is not None:
             return {"keys": self.listed}
-        return {"keys": [key.as_dict(private=False) for key in self.keys]}
+        return {"keys": [key.as_dict(private=False) for key in keys]}
 
     async def post(
         self, url: str, form: Mapping[str, str], client: tuple[str, str]

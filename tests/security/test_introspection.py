@@ -68,6 +68,12 @@ async def test_a_token_without_a_number_is_named_by_its_hash(asked: Asked) -> No
     assert "opaque" not in (await asked.tokens.verify("opaque")).token_id
 
 
+async def test_a_program_that_asks_for_itself_is_its_own_subject(asked: Asked) -> None:
+    asked.issue("opaque", sub=None)
+
+    assert (await asked.tokens.verify("opaque")).user_id == "c1"
+
+
 async def test_a_signed_token_is_not_asked_about(asked: Asked) -> None:
     assert (await asked.tokens.verify(asked.provider.token())).user_id == "u1"
     assert asked.provider.clients == []
@@ -85,7 +91,7 @@ async def test_a_signed_token_is_not_asked_about(asked: Asked) -> None:
         ({"aud": "drawbridge:live"}, "another audience"),
         ({"aud": ["drawbridge:live"]}, "another audience"),
         ({"aud": None}, "another audience"),
-        ({"sub": None}, "lacks the claim sub"),
+        ({"sub": 5}, "claim sub"),
         ({"client_id": None}, "lacks the claim client_id"),
         ({"exp": None}, "lacks the claim exp"),
         ({"iat": "now"}, "lacks the claim iat"),

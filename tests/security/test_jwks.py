@@ -8,7 +8,7 @@ from joserfc.jwk import ECKey, OctKey, RSAKey
 
 from security.discovery import Discovery
 from security.fetch import IssuerUnavailable
-from security.jwks import COOL_DOWN_S, FRESH_S, STALE_S, RemoteKeys
+from security.jwks import COOL_DOWN_S, EVERY_S, FRESH_S, STALE_S, RemoteKeys
 from tests.security.fakes import FakeClock
 from tests.security.provider import ISSUER, JWKS, FakeProvider, new_key
 
@@ -84,7 +84,6 @@ async def test_nobody_waits_for_keys_that_are_merely_old(known: Known) -> None:
 
 async def test_a_new_key_is_looked_for_at_once(known: Known) -> None:
     await known.kids()
-    known.pass_s(COOL_DOWN_S)
     known.provider.keys = [new_key("k2"), *known.provider.keys]
 
     assert await known.kids("k2") == ["k2", "k1"]
@@ -92,18 +91,32 @@ async def test_a_new_key_is_looked_for_at_once(known: Known) -> None:
 
 async def test_a_key_that_is_withdrawn_is_gone(known: Known) -> None:
     await known.kids()
-    known.pass_s(COOL_DOWN_S)
     known.provider.keys = [new_key("k2")]
 
     assert await known.kids("k2") == ["k2"]
 
 
 async def test_made_up_keys_cost_the_issuer_little(known: Known) -> None:
-    for number in range(100):
-        await known.kids(f"made-up-{number}")
-        known.pass_s(0.1)
+    await known.kids()
+    before = known.clock.now()
 
-    assert known.fetched == 1
+    await asyncio.gather(*(known.kids(f"made-up-{number}") for number in range(100)))
+
+    assert known.fetched <= 1 + 2
+    assert known.clock.now() - before <= 2 * EVERY_S * 10**9
+
+
+async def test_a_key_that_is_made_while_others_are_fetched_is_found(known: Known) -> None:
+    known.provider.go.clear()
+    early = asyncio.create_task(known.kids("made-up"))
+    await settled()
+    late = asyncio.create_task(known.kids("k2"))
+    await settled()
+    known.provider.later = [new_key("k2")]
+    known.provider.go.set()
+
+    assert await early == ["k2"]
+    assert await late == ["k2"]
 
 
 async def test_keys_serve_while_the_issuer_is_down_for_a_day(known: Known) -> None:
