@@ -20,6 +20,7 @@ from trading.ids import InstrumentID
 from trading.instrument import Catalogue, UnknownSymbol
 from trading.outcome import BadUserInput, NotFound
 from trading.permission import Permission
+from trading.ports import Streams
 
 SYMBOLS_MAX = 100
 
@@ -53,10 +54,20 @@ async def list_quotes(info: Info, symbols: Symbols) -> Sequence[trading.quote.Qu
 
 async def watch_quotes(info: Info, symbols: Symbols) -> Stream[trading.quote.Quote]:
     """Follow quotes. Raises BadUserInput, NotFound."""
-    wanted = resolve(info.context.catalogue, symbols)
-    streams = info.context.streams
+    wanted, streams = resolve(info.context.catalogue, symbols), info.context.streams
+    return _followed(streams, wanted, [_followed(streams, [symbol]) for symbol in wanted])
+
+
+def _followed(
+    streams: Streams,
+    symbols: Sequence[InstrumentID],
+    parts: Sequence[Stream[trading.quote.Quote]] = (),
+) -> Stream[trading.quote.Quote]:
     return Stream(
-        scope=tuple(wanted), follow=lambda _: streams.quotes(wanted), slot=attrgetter("symbol")
+        scope=tuple(symbols),
+        follow=lambda _: streams.quotes(symbols),
+        slot=attrgetter("symbol"),
+        parts=parts,
     )
 
 

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Hashable
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Hashable,
+    Sequence,
+)
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import cast
@@ -22,7 +29,7 @@ class Stream[T](AsyncIterator[T]):
 
     Whoever has been given a stream is entitled to it, and all whose streams have the same scope
     are told the same: so it names everything of the caller and of the resolved arguments that makes
-    a difference, but for `after_seq`.
+    a difference, but for `after_seq`. Nothing else of the root field's arguments is looked at.
     """
 
     scope: Hashable
@@ -35,6 +42,8 @@ class Stream[T](AsyncIterator[T]):
     """Whether an event is told. What is not told still has its place in the log."""
     slot: Callable[[T], Hashable] = _none
     """Names that of which an event is the latest value; None where each event counts."""
+    parts: Sequence[Stream[T]] = ()
+    """Streams without a log that together come to the same, some of which others may follow."""
     _told: AsyncGenerator[T, None] | None = field(default=None, init=False)
 
     def __aiter__(self) -> Stream[T]:

@@ -103,17 +103,20 @@ class Group:
         self._has_begun = asyncio.Event()
         self._task = asyncio.create_task(self._run())
 
+    def attach(self, member: Member) -> None:
+        """Keep the group for a member, until `leave`."""
+        self._attached.add(member)
+
     async def admit(
         self,
         member: Member,
         after_seq: int | None,
         on_begun: Callable[[int | None], None] = lambda _: None,
     ) -> None:
-        """Bring a member level, and join it; `on_begun` hears where the log then was.
+        """Bring an attached member level, and join it; `on_begun` hears where the log then was.
 
-        It is attached at once, and until `leave`. Raises SourceFailed.
+        Raises SourceFailed.
         """
-        self._attached.add(member)
         await self._has_begun.wait()
         if member not in self._attached:
             return
@@ -216,7 +219,7 @@ class Hub:
         self._groups: dict[Hashable, Group] = {}
 
     def group(self, key: Hashable, source: Callable[[], Source]) -> Group:
-        """Return the group of a key, begun if there is none; admit a member before any wait."""
+        """Return the group of a key, begun if there is none; attach a member before any wait."""
         if (known := self._groups.get(key)) is not None:
             return known
         group = Group(source(), lambda: self._end(key, group))

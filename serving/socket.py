@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import cast
@@ -59,6 +59,8 @@ class Limits:
     ping_every_s: float = 12.0
     """How often a client is pinged, and its rights are looked at again."""
     operations: int = 256
+    parts: int = 2_048
+    """How many symbols and accounts all of them may follow: each may be a group of its own."""
     mailbox: MailboxLimits = field(default_factory=MailboxLimits)
 
 
@@ -66,13 +68,24 @@ class Limits:
 class _Operation:
     sender: Sender
     task: asyncio.Task[None] | None = None
-    group: Group | None = None
-    member: Member | None = None
+    seats: Sequence[tuple[Group, Member]] = ()
+    """The groups that it is in: one for each part of what it follows."""
+    is_over: bool = False
+
+    @property
+    def position(self) -> int | None:
+        """How far the log is that it follows."""
+        return self.seats[0][0].position if self.seats else None
+
+    def leave(self) -> None:
+        """Be told nothing more, from now on."""
+        for group, member in self.seats:
+            group.leave(member)
 
     def stop(self) -> None:
         """Have it say nothing more, from now on."""
-        if self.group is not None and self.member is not None:
-            self.group.leave(self.member)
+        self.is_over = True
+        self.leave()
         if self.task is not None:
             self.task.cancel()
 
@@ -207,9 +220,9 @@ class Socket:
 
     def _ping(self) -> None:
         heads = {
-            each.sender.id: each.group.position
+            each.sender.id: each.position
             for each in self._operations.values()
-            if each.group is not None and each.group.position is not None
+            if each.position is not None
         }
         self._mailbox.put(message.ping(heads))
         self._begin(self._look_again())
@@ -269,12 +282,29 @@ class Socket:
         new_context = self._house.operations.new_context
         source = await prepared.subscribe(new_context(principal))
         stream = cast("Stream[object]", source.events)
-        group = self._house.hub.group(
-            key(prepared, stream), lambda: GraphQLSource(prepared, stream, new_context)
-        )
-        member = Member(operation.sender, self._mailbox, partial(self._finish, operation))
-        operation.group, operation.member = group, member
-        await group.admit(member, stream.after_seq, partial(self._begun, operation))
+        parts = stream.parts or (stream,)
+        self._check_parts(len(parts))
+        selected, hub = key(prepared), self._house.hub
+        operation.seats = [
+            (
+                hub.group(
+                    (selected, each.scope), partial(GraphQLSource, prepared, each, new_context)
+                ),
+                Member(operation.sender, self._mailbox, partial(self._finish, operation)),
+            )
+            for each in parts
+        ]
+        for group, member in operation.seats:
+            group.attach(member)
+        for group, member in operation.seats:
+            await group.admit(member, stream.after_seq, partial(self._begun, operation))
+
+    def _check_parts(self, more: int) -> None:
+        """See that a socket does not make groups without end. Raises Overloaded."""
+        followed = sum(len(each.seats) for each in self._operations.values())
+        if followed + more > self._limits.parts:
+            words = f"a socket follows at most {self._limits.parts} accounts and symbols"
+            raise Overloaded(words)
 
     def _begun(self, operation: _Operation, position: int | None) -> None:
         """Tell a client how far the log is, so that it can see that it is behind."""
@@ -288,11 +318,13 @@ class Socket:
 
     def _finish(self, operation: _Operation, errors: Errors = ()) -> None:
         """Tell that an operation is over, once."""
+        if operation.is_over:
+            return
+        operation.is_over = True
         operation_id = operation.sender.id
         if self._operations.get(operation_id) is operation:
             del self._operations[operation_id]
-        if operation.group is not None and operation.member is not None:
-            operation.group.leave(operation.member)
+        operation.leave()
         over = message.error(operation_id, errors) if errors else message.complete(operation_id)
         self._mailbox.put(over)
 

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import AsyncGenerator, Callable, Hashable
+from collections.abc import AsyncGenerator, Callable, Hashable, Sequence
 from contextlib import aclosing
 from functools import lru_cache
 from typing import Any, cast
 
 import orjson
-from graphql import FieldNode, VariableNode, Visitor, visit
+from graphql import (
+    SKIP,
+    ArgumentNode,
+    FieldNode,
+    VariableNode,
+    Visitor,
+    VisitorAction,
+    visit,
+)
 
 from resolvers.context import Context
 from resolvers.document import Operation
@@ -19,50 +26,49 @@ from serving.hub import Item, SourceFailed
 from serving.operation import encode
 from trading.permission import Principal
 
-CURSOR = "afterSeq"
-"""The argument that says where to begin, and makes no difference to what is told from there."""
 
+def key(prepared: Prepared) -> Hashable:
+    """Return what all select alike who are told the same of one scope.
 
-def key(prepared: Prepared, stream: Stream[Any]) -> Hashable:
-    """Return what all have in common who are told the same: there is one schema in a process."""
-    cursor = _cursor_variable(prepared.operation)
+    Of the root field's arguments the scope has what makes a difference, and there is one schema in
+    a process.
+    """
+    selecting = _selecting(prepared.operation)
     variables = {
-        name: value for name, value in prepared.variables.coerced.items() if name != cursor
+        name: value for name, value in prepared.variables.coerced.items() if name in selecting
     }
     written = orjson.dumps(variables, default=str, option=orjson.OPT_SORT_KEYS)
-    return prepared.document.sha256, prepared.operation_name, written, stream.scope
+    return prepared.document.sha256, prepared.operation_name, written
 
 
 @lru_cache(maxsize=256)
-def _cursor_variable(operation: Operation) -> str | None:
-    """Return the variable that is the root field's cursor, if it is nothing else besides."""
+def _selecting(operation: Operation) -> frozenset[str]:
+    """Return the variables that are used elsewhere than in the root field's arguments."""
     root = operation.node.selection_set.selections[0]
-    arguments = root.arguments if isinstance(root, FieldNode) else None
-    for argument in arguments or ():
-        if argument.name.value == CURSOR and isinstance(argument.value, VariableNode):
-            name = argument.value.name.value
-            # Once where it is declared, and once here.
-            return name if _uses(operation, name) == 2 else None
-    return None
-
-
-def _uses(operation: Operation, name: str) -> int:
     document = operation.document.node
-    found = _Variables()
+    arguments = root.arguments if isinstance(root, FieldNode) else None
+    found = _Variables(arguments or ())
     if document is not None:
         visit(document, found)
-    return found.uses[name]
+    return frozenset(found.names)
 
 
 class _Variables(Visitor):
-    """Counts how often variables are named."""
+    """Finds the variables that are used, but for those in some arguments."""
 
-    def __init__(self) -> None:
+    def __init__(self, passed: Sequence[ArgumentNode]) -> None:
         super().__init__()
-        self.uses: Counter[str] = Counter()
+        self._passed = {id(each) for each in passed}
+        self.names: set[str] = set()
+
+    def enter_variable_definition(self, *_: Any) -> VisitorAction:
+        return SKIP
+
+    def enter_argument(self, node: ArgumentNode, *_: Any) -> VisitorAction:
+        return SKIP if id(node) in self._passed else None
 
     def enter_variable(self, node: VariableNode, *_: Any) -> None:
-        self.uses[node.name.value] += 1
+        self.names.add(node.name.value)
 
 
 class GraphQLSource:

@@ -7,7 +7,7 @@ import base64
 import json
 import socket as sockets
 import struct
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -32,9 +32,10 @@ from tests.resolvers.fakes import (
 )
 from tests.serving.asgi import operations
 from trading.execution import ExecType, Report
-from trading.ids import AccountID
+from trading.ids import AccountID, InstrumentID
 from trading.outcome import Unauthenticated
 from trading.permission import Principal
+from trading.quote import Quote
 
 SECOND = 1_000_000_000
 MESSAGE_MAX = 65_536
@@ -49,6 +50,9 @@ class LiveStreams(FakeStreams):
     def __init__(self, reads: Any) -> None:
         super().__init__(reads)
         self.news = asyncio.Event()
+        self.market_closes = asyncio.Event()
+        """While it is clear quotes go on, though there are no new ones."""
+        self.market_closes.set()
         self.open = 0
 
     def tell(self, report: Report | None = None) -> None:
@@ -81,6 +85,11 @@ class LiveStreams(FakeStreams):
         finally:
             self.open -= 1
             self.closed += 1
+
+    async def quotes(self, symbols: Collection[InstrumentID]) -> AsyncIterator[Quote]:
+        async for quote in super().quotes(symbols):
+            yield quote
+        await self.market_closes.wait()
 
 
 @dataclass

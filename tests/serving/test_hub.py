@@ -22,6 +22,7 @@ class Follower:
         self.begun: list[int | None] = []
         self.member = Member(Sender(name), self.box, self.ends.append)
         self.group = hub.group("key", lambda: source)
+        self.group.attach(self.member)
 
     def follow(self, after: int | None = None) -> "Follower":
         self.task = asyncio.create_task(self.group.admit(self.member, after, self.begun.append))
