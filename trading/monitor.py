@@ -13,9 +13,10 @@ from itertools import batched
 
 from trading.account import Account, TradingState
 from trading.books import Books, Wants
+from trading.breaks import raise_position_break
 from trading.control import TradingStates, subject_of
 from trading.controller import ControlDesk
-from trading.execution import Break, BreakKind
+from trading.execution import BreakKind
 from trading.ids import AccountID, UserID
 from trading.instrument import Catalogue
 from trading.losses import beyond, equities
@@ -105,19 +106,7 @@ class Monitor:
         await self._tighten(account_id, TradingState.REDUCING, detail)
         if self._told.get(account_id) == detail:
             return
-        async with self.store.transaction() as transaction:
-            await transaction.lock([account_id])
-            books = await transaction.load(Wants(accounts=frozenset({account_id})))
-            books.new_breaks.append(
-                Break(
-                    kind=BreakKind.POSITION,
-                    account_id=account_id,
-                    order_id=None,
-                    detail=detail,
-                    raised_at=self.clock.now(),
-                )
-            )
-            await transaction.save(books)
+        await raise_position_break(self.store, self.clock, account_id, detail)
         self._told[account_id] = detail
 
     # --- losses ----------------------------------------------------------------------------------

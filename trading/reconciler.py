@@ -9,9 +9,9 @@ import logging
 from collections.abc import Collection, Sequence
 from itertools import chain, repeat
 
-from trading.books import Wants
+from trading.account import Position
+from trading.breaks import raise_position_break
 from trading.command import CommandState
-from trading.execution import Break, BreakKind
 from trading.ids import AccountID, InstrumentID, WireID
 from trading.order import Order
 from trading.ports import Broker, BrokerError, BrokerOrder, Clock
@@ -26,7 +26,8 @@ _NS_PER_S = 1_000_000_000
 _PAUSES_S = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 
 type _Holding = tuple[AccountID, InstrumentID]
-type _Mismatch = tuple[Qty, Qty]
+type _Mismatch = tuple[Qty, Qty, int]
+"""Our quantity and the broker's, and the report that last moved ours."""
 
 
 class Reconciler:
@@ -120,37 +121,31 @@ class Reconciler:
         ]
 
     async def _positions(self, accounts: Collection[AccountID]) -> None:
-        """Raise a break for a position that differs, once for each difference."""
+        """Raise a break for a position that differs, once for each difference.
+
+        A fill is on its way for a moment, so that a position that moves differs now and then, and
+        by the same quantities: what has moved since the last round is no difference yet.
+        """
         snapshot = await self._broker.positions(accounts)
         if not snapshot.complete:
             return
         theirs = {(account, symbol): qty for account, symbol, qty in snapshot.items}
-        ours = {(p.account_id, p.symbol): p.net_qty for p in await self._reads.positions(accounts)}
-        before = self._mismatches
-        self._mismatches = {
-            each: (ours.get(each, ZERO), theirs.get(each, ZERO))
-            for each in ours.keys() | theirs.keys()
-            if ours.get(each, ZERO) != theirs.get(each, ZERO)
-        }
-        for holding, mismatch in self._mismatches.items():
+        ours = {(p.account_id, p.symbol): p for p in await self._reads.positions(accounts)}
+        before, self._mismatches = self._mismatches, {}
+        for account_id, symbol in sorted(ours.keys() | theirs.keys()):
+            holding = account_id, symbol
+            held = ours.get(holding) or Position(account_id=account_id, symbol=symbol)
+            shown = theirs.get(holding, ZERO)
+            if held.net_qty == shown:
+                self._told.pop(holding, None)
+                continue
+            mismatch = self._mismatches[holding] = held.net_qty, shown, held.as_of_seq
             if before.get(holding) == mismatch != self._told.get(holding):
                 await self._raise(holding, mismatch)
                 self._told[holding] = mismatch
 
     async def _raise(self, holding: _Holding, mismatch: _Mismatch) -> None:
-        (account_id, symbol), (ours, theirs) = holding, mismatch
+        (account_id, symbol), (ours, theirs, _) = holding, mismatch
         detail = f"POSITION: symbol={symbol} ours={plain(ours)} broker={plain(theirs)}"
         logger.error("%s of account %s", detail, account_id)
-        async with self._store.transaction() as transaction:
-            await transaction.lock([account_id])
-            books = await transaction.load(Wants(accounts=frozenset({account_id})))
-            books.new_breaks.append(
-                Break(
-                    kind=BreakKind.POSITION,
-                    account_id=account_id,
-                    order_id=None,
-                    detail=detail,
-                    raised_at=self._clock.now(),
-                )
-            )
-            await transaction.save(books)
+        await raise_position_break(self._store, self._clock, account_id, detail)

@@ -153,6 +153,8 @@ class ScriptedBroker:
         self.found: list[BrokerOrder | BrokerError | None] = []
         self.sent: list[tuple[str, WireID]] = []
         self.known: dict[WireID, BrokerOrder] = {}
+        self.held: dict[tuple[AccountID, InstrumentID], Decimal] | None = None
+        self.shows_all = True
         self.resumed_from: list[str | None] = []
         self.before_first_byte: Callable[[], Awaitable[None]] | None = None
         self.stream: asyncio.Queue[BrokerEvent | LinkEvent | None] = asyncio.Queue()
@@ -211,8 +213,10 @@ class ScriptedBroker:
     async def positions(
         self, accounts: Collection[AccountID]
     ) -> Snapshot[tuple[AccountID, InstrumentID, Decimal]]:
-        del accounts
-        raise Unavailable("this broker shows no positions")
+        if self.held is None:
+            raise Unavailable("this broker shows no positions")
+        mine = [(*holding, qty) for holding, qty in self.held.items() if holding[0] in accounts]
+        return Snapshot(tuple(mine), complete=self.shows_all)
 
 
 class Bell:
