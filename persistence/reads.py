@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import replace
-from functools import lru_cache
+from collections.abc import Collection, Mapping, Sequence
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +22,7 @@ from persistence.mapping import (
     POSITIONS,
     STATE_CHANGES,
 )
+from persistence.orderlist import newest_orders
 from persistence.rows import Rows
 from persistence.within import pair_within, within
 from trading.account import Account, Position
@@ -33,7 +32,7 @@ from trading.execution import Break, ExecutionReport, OrderCancelReject, Report
 from trading.ids import AccountID, ClOrdID, OrderID
 from trading.instrument import Catalogue
 from trading.limits import Limits
-from trading.order import Order, OrdStatus
+from trading.order import Order
 from trading.store import OrderFilter, Page
 
 if TYPE_CHECKING:
@@ -61,23 +60,18 @@ _ORDERS_COMMANDED = (
             sa.select(tables.commands.c.order_id).where(
                 tables.commands.c.account_id == sa.bindparam("account_id"),
                 tables.commands.c.cl_ord_id == sa.bindparam("cl_ord_id"),
+                tables.CANCEL_COMMAND,
             )
         )
     )
     .order_by(tables.orders.c.id)
-)
-_ORDERS_NEWEST = (
-    ORDERS.select()
-    .where(tables.orders.c.account_id == sa.bindparam("account_id"))
-    .order_by(tables.orders.c.id.desc())
-    .limit(sa.bindparam("first"))
 )
 _CANCEL_REJECTS = (
     CANCEL_REJECTS.select()
     .where(
         tables.reports.c.account_id == sa.bindparam("account_id"),
         tables.reports.c.cl_ord_id == sa.bindparam("cl_ord_id"),
-        tables.reports.c.cxl_rej_reason.is_not(None),
+        tables.REJECT_REPORT,
     )
     .order_by(tables.reports.c.seq)
 )
@@ -172,11 +166,8 @@ class SqlReads:
         self, account_id: AccountID, which: OrderFilter, first: int, after: OrderID | None
     ) -> Page[Order]:
         """Return orders, newest first, from before the one given."""
-        values: dict[str, object] = {"first": first + 1, "side": which.side, "after": after}
-        if which.symbol is not None:
-            values["symbols"] = self._names(which.symbol)
-            which = replace(which, symbol=_ANY)
-        query = _orders_like(which, after is not None)
+        names = self._names(which.symbol) if which.symbol is not None else ()
+        query, values = newest_orders(which, names, first + 1, after)
         rows, head = await self._database.read(_page, query, account_id, values)
         return Page([ORDERS.item(row) for row in rows[:first]], len(rows) > first, head)
 
@@ -233,54 +224,14 @@ class SqlReads:
         """Return changes of trading state after an id, in order."""
         return await self._items(STATE_CHANGES, _STATE_CHANGES, after_id=after_id)
 
-    def _names(self, symbol: str) -> set[str]:
+    def _names(self, symbol: str) -> Sequence[str]:
         # An order for an unknown symbol was recorded, and refused, under the name it came with.
-        return {symbol} | {each.id for each in self._catalogue if each.symbol == symbol}
+        return sorted({symbol} | {each.id for each in self._catalogue if each.symbol == symbol})
 
     async def _items[T: DataclassInstance](
         self, of: Rows[T], query: Query, **values: object
     ) -> list[T]:
         return [of.item(row) for row in await self._database.ask(query, values)]
-
-
-_ANY = "*"
-
-
-_ANY = "*"
-
-
-@lru_cache(256)
-def _orders_like(which: OrderFilter, is_after: bool) -> Query:  # noqa: FBT001
-    """Make the query for orders by so many conditions; which symbol it is stays open."""
-    return _ORDERS_NEWEST.where(*_conditions(which, is_after))
-
-
-def _conditions(which: OrderFilter, is_after: bool) -> Iterator[sa.ColumnElement[bool]]:  # noqa: FBT001
-    table = tables.orders
-    if which.ord_status:
-        yield sa.or_(*(_shows(status) for status in sorted(which.ord_status)))
-    if which.symbol is not None:
-        yield within(table.c.symbol, "symbols")
-    if which.side is not None:
-        yield table.c.side == sa.bindparam("side")
-    if which.open_only:
-        yield tables.OPEN_ORDER
-    if is_after:
-        yield table.c.id < sa.bindparam("after")
-
-
-def _shows(status: OrdStatus) -> sa.ColumnElement[bool]:
-    """Say in SQL what `Order.ord_status` says: FIX precedence over the pending commands."""
-    table = tables.orders
-    replacing = table.c.replacement_order_qty.is_not(None)
-    match status:
-        case OrdStatus.PENDING_CANCEL:
-            return table.c.pending_cancel.is_(sa.true())
-        case OrdStatus.PENDING_REPLACE:
-            return sa.and_(table.c.pending_cancel.is_(sa.false()), replacing)
-        case _:
-            pending = table.c.pending_cancel.is_(sa.true()) | replacing
-            return sa.and_(table.c.status == status, sa.not_(pending))
 
 
 def _page(

@@ -22,6 +22,7 @@ from persistence.tables.execution import (
     EXECUTION_REPORT,
     FILL_REPORT,
     ORDER_CANCEL_REJECT,
+    REJECT_REPORT,
     breaks,
     broker_events,
     fills,
@@ -39,8 +40,11 @@ from persistence.tables.limits import (
     limit_versions,
 )
 from persistence.tables.order import (
+    CANCEL_COMMAND,
+    ENDED_ORDER,
     OPEN_COMMAND,
     OPEN_ORDER,
+    PENDING_ORDER,
     cl_ord_ids,
     commands,
     decisions,
@@ -50,12 +54,16 @@ from persistence.tables.scope import IN_FORCE, confirmations, scope_states
 
 __all__ = [
     "APPEND_ONLY",
+    "CANCEL_COMMAND",
+    "ENDED_ORDER",
     "EXECUTION_REPORT",
     "FILL_REPORT",
     "IN_FORCE",
     "OPEN_COMMAND",
     "OPEN_ORDER",
     "ORDER_CANCEL_REJECT",
+    "PENDING_ORDER",
+    "REJECT_REPORT",
     "accounts",
     "acts",
     "approval_requests",

@@ -68,6 +68,18 @@ sa.Index(
     postgresql_where=FILL_REPORT,
 )
 
+REJECT_REPORT = reports.c.msg_type == sa.literal_column(f"'{ORDER_CANCEL_REJECT}'")
+"""The report is an OrderCancelReject."""
+
+sa.Index(
+    "ix_reports_rejects",
+    reports.c.account_id,
+    reports.c.cl_ord_id,
+    reports.c.seq,
+    sqlite_where=REJECT_REPORT,
+    postgresql_where=REJECT_REPORT,
+)
+
 fills = sa.Table(
     "fills",
     metadata,

@@ -51,6 +51,14 @@ orders = sa.Table(
 OPEN_ORDER = sa.not_(among(orders.c.status, TERMINAL))
 """The order may still trade, as `Order.is_open` says."""
 
+ENDED_ORDER = among(orders.c.status, TERMINAL)
+"""The order trades no more: most of what there is, and entered in its indexes only then."""
+
+PENDING_ORDER = sa.or_(
+    orders.c.pending_cancel.is_(sa.true()), orders.c.replacement_order_qty.is_not(None)
+)
+"""The order shows a pending cancel or replace, as `Order.ord_status` says."""
+
 # Ids rise with time, so that the keyset of a list, newest first, is the id alone.
 sa.Index("ix_orders_account", orders.c.account_id, orders.c.id)
 sa.Index(
@@ -59,6 +67,30 @@ sa.Index(
     orders.c.id,
     sqlite_where=OPEN_ORDER,
     postgresql_where=OPEN_ORDER,
+)
+
+sa.Index(
+    "ix_orders_ended_status",
+    orders.c.account_id,
+    orders.c.status,
+    orders.c.id,
+    sqlite_where=ENDED_ORDER,
+    postgresql_where=ENDED_ORDER,
+)
+sa.Index(
+    "ix_orders_ended_symbol",
+    orders.c.account_id,
+    orders.c.symbol,
+    orders.c.id,
+    sqlite_where=ENDED_ORDER,
+    postgresql_where=ENDED_ORDER,
+)
+sa.Index(
+    "ix_orders_pending",
+    orders.c.account_id,
+    orders.c.id,
+    sqlite_where=PENDING_ORDER,
+    postgresql_where=PENDING_ORDER,
 )
 
 commands = sa.Table(
@@ -94,6 +126,17 @@ sa.Index(
     commands.c.order_id,
     sqlite_where=OPEN_COMMAND,
     postgresql_where=OPEN_COMMAND,
+)
+
+CANCEL_COMMAND = commands.c.kind == sa.literal_column(f"'{CommandKind.CANCEL}'")
+"""The command cancels an order, perhaps one of many."""
+
+sa.Index(
+    "ix_commands_cancels",
+    commands.c.account_id,
+    commands.c.cl_ord_id,
+    sqlite_where=CANCEL_COMMAND,
+    postgresql_where=CANCEL_COMMAND,
 )
 
 cl_ord_ids = sa.Table(

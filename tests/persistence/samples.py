@@ -121,6 +121,10 @@ def claim(of: Order, **fields: Any) -> Claim:
     return replace(plain, **fields)
 
 
+def stock(**fields: str) -> Instrument:
+    return replace(STOCK, **fields)  # type: ignore[arg-type]
+
+
 def fill(of: Order, name: str, qty: int = 1, px: str = "1.5", **fields: Any) -> Fill:
     plain = Fill(
         account_id=of.account_id,

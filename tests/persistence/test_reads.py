@@ -13,14 +13,13 @@ from persistence.connection import Connection
 from persistence.store import SqlStore
 from tests.persistence import samples
 from tests.persistence.changes import A, B, load, place, refuse_cancel, save, statements
-from tests.persistence.samples import AAPL, account, claim, command, decision, fill, order
+from tests.persistence.samples import AAPL, account, claim, command, decision, fill, order, stock
 from trading.account import TradingState
 from trading.books import Books
 from trading.command import CommandKind, CommandState
 from trading.control import ApprovalRequest
 from trading.execution import BreakKind, ExecType
 from trading.ids import AccountID, ClOrdID, ExecID, InstrumentID, OrderID, UserID, WireID
-from trading.instrument import Instrument
 from trading.limits import LimitName
 from trading.order import Order, OrdStatus, Replacement, Side
 from trading.store import SHARDS, OrderFilter
@@ -65,50 +64,6 @@ async def test_a_page_that_ends_with_the_list_says_so(store: SqlStore) -> None:
     assert not (await store.reads.orders(A, ALL, 2, None)).has_next
     assert (await store.reads.orders(A, ALL, 1, None)).has_next
     assert not (await store.reads.orders(B, ALL, 1, None)).items
-
-
-async def test_orders_are_filtered_by_the_status_that_clients_see(store: SqlStore) -> None:
-    orders = {
-        OrdStatus.NEW: order("1", status=OrdStatus.NEW),
-        OrdStatus.FILLED: order("2", status=OrdStatus.FILLED),
-        OrdStatus.PENDING_CANCEL: order(
-            "3", status=OrdStatus.NEW, pending_cancel=True, replacement=TERMS
-        ),
-        OrdStatus.PENDING_REPLACE: order("4", status=OrdStatus.NEW, replacement=TERMS),
-        OrdStatus.PENDING_NEW: order("5"),
-    }
-    await save(store, add(*orders.values()))
-
-    for status in OrdStatus:
-        wanted = [orders[status].id] if status in orders else []
-        assert await names(store, OrderFilter(ord_status=frozenset({status}))) == wanted
-    both = frozenset({OrdStatus.NEW, OrdStatus.PENDING_CANCEL})
-    assert await names(store, OrderFilter(ord_status=both)) == ["3", "1"]
-    assert await names(store, OrderFilter(open_only=True)) == ["5", "4", "3", "1"]
-
-
-async def test_orders_are_filtered_by_symbol_and_side(store: SqlStore) -> None:
-    elsewhere, unknown = InstrumentID("AAPL@XLON"), InstrumentID("AAP")
-    store.catalogue.add(stock(mic="XLON"))
-    await save(
-        store,
-        add(
-            order("1"),
-            order("2", side=Side.SELL),
-            order("3", symbol=elsewhere),
-            order("4", symbol=unknown, status=OrdStatus.REJECTED),
-        ),
-    )
-
-    assert await names(store, OrderFilter(symbol="AAPL")) == ["3", "2", "1"]
-    assert await names(store, OrderFilter(symbol="AAPL@XLON")) == ["3"]
-    assert await names(store, OrderFilter(symbol="AAP")) == ["4"]
-    assert await names(store, OrderFilter(symbol="aapl")) == []
-    assert await names(store, OrderFilter(side=Side.SELL, symbol="AAPL")) == ["2"]
-
-
-def stock(**fields: str) -> Instrument:
-    return replace(samples.STOCK, **fields)  # type: ignore[arg-type]
 
 
 async def test_reports_come_in_sequence_in_pages(store: SqlStore) -> None:
@@ -291,6 +246,18 @@ def explained(connection: Connection, statement: str, values: Any) -> list[str]:
     return [row.detail for row in rows]
 
 
+RARE = frozenset({OrdStatus.REJECTED, OrdStatus.PENDING_CANCEL, OrdStatus.PENDING_REPLACE})
+FILTERS = (
+    OrderFilter(open_only=True),
+    OrderFilter(symbol="MSFT"),
+    OrderFilter(symbol="AAPL"),
+    OrderFilter(symbol="AAPL", ord_status=RARE, open_only=True),
+    OrderFilter(symbol="MSFT", ord_status=frozenset({OrdStatus.FILLED, OrdStatus.NEW})),
+    *(OrderFilter(ord_status=frozenset({each})) for each in OrdStatus),
+    OrderFilter(ord_status=RARE, side=Side.SELL),
+)
+
+
 async def look_at_everything(store: SqlStore) -> None:
     await load(
         store,
@@ -312,7 +279,11 @@ async def look_at_everything(store: SqlStore) -> None:
     await store.outbox.pending(10, range(SHARDS))
     reads = store.reads
     await reads.orders(A, ALL, 10, OrderID("x"))
-    await reads.orders(A, OrderFilter(open_only=True), 10, None)
+    for which in FILTERS:
+        await reads.orders(A, which, 10, None)
+        await reads.orders(A, which, 10, OrderID("x"))
+    await reads.orders_commanded(A, ClOrdID("x"))
+    await reads.cancel_reject(A, ClOrdID("x"))
     await reads.order_by_cl_ord_id(A, ClOrdID("x"))
     await reads.reports(A, 0, 10)
     await reads.fills_of([OrderID("x")])
