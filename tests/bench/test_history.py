@@ -31,6 +31,7 @@ def test_a_past_is_whole_and_goes_on(
         place_some(server, stores.MANY, 64)
         history.wait_until_over(server.store)
         assert counted(server.store, "orders") == orders + 64
+        assert counted(server.store, "breaks") == 0
         check(server.store)
 
 
