@@ -91,7 +91,8 @@ def multiply(where: str | Path, before: Mapping[str, int], reports: int) -> None
     """Copy what orders have left behind until there are so many reports. Raises NoPast."""
     after = counts(where)
     # What an account or a symbol has one row of is no past: every order changes that same row.
-    past = [name for name in after if after[name] - before[name] >= len(_ACCOUNTS) * _ORDERS_EACH]
+    most = len(_ACCOUNTS) * _ORDERS_EACH
+    past = [name for name in after.keys() - _OF_SEALS if after[name] - before[name] >= most]
     heads = {seq for (seq,) in ask(where, "SELECT last_seq FROM accounts WHERE last_seq > 0")}
     if len(heads) != 1 or "reports" not in past:
         raise NoPast(f"the orders of one account are not like those of another: {heads}")
@@ -125,6 +126,13 @@ def _value(name: str, copies: int, head: int) -> str:
     return f"one.{name}"
 
 
+# Seals are made of what is there: those of copies would be of nothing. Their heads are made up.
+_OF_SEALS = frozenset({"seals", "sealed_pages", "chain_heads"})
+_SEALED = """
+    INSERT INTO chain_heads (chain, last, head)
+    SELECT 'account:' || id, last_seq, '{head}' FROM accounts WHERE last_seq > 0
+    ON CONFLICT (chain) DO UPDATE SET last = excluded.last
+"""
 _CHECKPOINTS = """
     INSERT INTO exposure_checkpoints (account_id, seq, net_qty, epoch)
     SELECT account_id, max(seq), '{}', 1 FROM fills GROUP BY account_id
@@ -134,12 +142,13 @@ _CHECKPOINTS = """
 def _heads(copies: int) -> Sequence[str]:
     """Write the statements that have the accounts know how far their sequences go.
 
-    A monitor that had watched all of it would have kept a checkpoint of what is flat again.
+    Who watches and seals has kept up with all of it: what was held is flat again.
     """
     return (
         _CHECKPOINTS,
         f"UPDATE accounts SET last_seq = last_seq * ({copies} + 1)",  # noqa: S608
         f"UPDATE positions SET as_of_seq = as_of_seq * ({copies} + 1)",  # noqa: S608
+        _SEALED.format(head="0" * 64),
     )
 
 

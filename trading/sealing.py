@@ -18,6 +18,10 @@ EVERY_S = 1.0
 
 CHAINS_AT_ONCE = 64
 RECORDS_AT_ONCE = 100
+_PAUSE_S = 0.05
+_REST = 4
+"""Times as long as it took to seal, of what is left to others while more waits for it."""
+_NS_PER_S = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +73,15 @@ class Sealer:
     async def run(self) -> None:
         """Seal for ever."""
         while True:
+            began = self._clock.monotonic()
             try:
                 sealed = await self.seal()
             except StoreUnavailable as error:
                 logger.warning("what was recorded is not sealed yet: %s", error)
                 sealed = 0
-            # A moment is left to others also while there is a past to be caught up with.
-            await self._clock.sleep(EVERY_S if sealed < RECORDS_AT_ONCE else EVERY_S / 20)
+            # Most of the time is left to others also while there is a past to be caught up with.
+            rest = _REST * (self._clock.monotonic() - began) / _NS_PER_S
+            await self._clock.sleep(EVERY_S if sealed < RECORDS_AT_ONCE else max(rest, _PAUSE_S))
 
     async def seal(self) -> int:
         """Seal what is there, up to the bounds; return how many records that were."""
