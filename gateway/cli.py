@@ -23,12 +23,11 @@ from gateway.control import MODES, Word
 from gateway.exchange import exchange
 from gateway.limits import REFUSALS as LIMIT_REFUSALS
 from gateway.limits import add_limits, run_limits
-from gateway.risk import ReplayDiffers, replay
+from gateway.risk import RiskDiffers, add_risk, run_risk
 from gateway.serve import serve
 from gateway.token import token_of_directory
 from persistence.errors import StoreRefused
 from resolvers.root import sdl
-from risk.catalogue import table
 from security.development import IssuerRefused
 from security.roles import Role
 from security.sealing import KeysRefused
@@ -68,8 +67,8 @@ _EXCHANGE_PORT = "8100"
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; return its exit status: 0, or 2 with an explanation on standard error.
 
-    A halt that some owner of a session has not confirmed ends with 1, and so does a replayed
-    decision that differs.
+    A halt that some owner of a session has not confirmed ends with 1, and so does a decision or an
+    exposure that comes out differently.
     It is 3 for a change of limits that awaits another person.
     """
     options = _parser().parse_args(arguments)
@@ -79,7 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except _REFUSALS as refusal:
         print(f"drawbridge: {refusal}", file=sys.stderr)
         return _EXIT_REFUSED
-    except ReplayDiffers as differs:
+    except RiskDiffers as differs:
         print(f"drawbridge: {differs}", file=sys.stderr)
         return _EXIT_DIFFERS
     except KeyboardInterrupt:
@@ -121,14 +120,10 @@ def _run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _risk(options: argparse.Namespace) -> str:
-    return table() if options.action == "table" else f"{asyncio.run(replay(_settings(options)))}\n"
-
-
 _PRINTED: Mapping[str, Callable[[argparse.Namespace], str]] = {
     "sdl": lambda _: sdl(),
     "documents": lambda options: f"{asyncio.run(_documents(_settings(options), options))}\n",
-    "risk": _risk,
+    "risk": lambda options: f"{asyncio.run(run_risk(_settings(options), options))}\n",
 }
 """Commands that do nothing but print, and what they print."""
 
@@ -210,7 +205,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_account(commands)
     _add_control(commands)
     _add_documents(commands)
-    _add_risk(commands)
+    add_risk(commands)
     add_limits(commands)
     add_audit(commands)
     migrating = commands.add_parser("migrate", help="bring the store's schema up to date")
@@ -323,14 +318,6 @@ _DOCUMENTS = {
     "unbind": "let a client send any document again",
     "check": "check a manifest, or all that is registered, against the schema",
 }
-
-
-def _add_risk(commands: _Commands) -> None:
-    controls = commands.add_parser("risk", help="replay decisions, print the table of controls")
-    actions = controls.add_subparsers(dest="action", required=True, metavar="ACTION")
-    replaying = actions.add_parser("replay", help="judge every decision of a store again")
-    _add_data(replaying)
-    actions.add_parser("table", help="print the catalogue of controls")
 
 
 def _add_data(parser: argparse.ArgumentParser) -> None:

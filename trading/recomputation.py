@@ -7,7 +7,7 @@ evidence for itself: beside it, slowly, all fills are folded anew, account after
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from trading.account import Account, Position
@@ -118,6 +118,29 @@ class Recomputation:
     async def _keep(self, account_id: AccountID) -> None:
         await self.evidence.keep(account_id, self._folds[account_id], self.epoch)
         self._unkept[account_id] = 0
+
+
+async def recounted(
+    evidence: Evidence, catalogue: Catalogue, account_id: AccountID
+) -> AsyncIterator[tuple[int, list[str]]]:
+    """Fold an account's fills from the first on, a page at a time, whatever was kept of them.
+
+    Yield how many each page had, and what does not agree with them: the checkpoint, where the fold
+    comes to it, and at the end the running ledger, as of one moment.
+    """
+    kept = (await evidence.checkpoints([account_id])).get(account_id, Fold())
+    fold, has_next = Fold(), True
+    while has_next and fold.seq < kept.seq:
+        fills = await evidence.fills(account_id, fold.seq, kept.seq, PAGE)
+        fold, has_next = fold.then(fills), len(fills) == PAGE
+        yield len(fills), []
+    yield 0, [f"CHECKPOINT: {each}" for each in kept.unlike(fold)]
+    has_next = True
+    while has_next:
+        ledger = await evidence.ledger(account_id, fold.seq, PAGE)
+        fold, has_next = fold.then(ledger.fills), ledger.has_next
+        found = [] if has_next else differences(ledger, fold, catalogue)
+        yield len(ledger.fills), [f"EXPOSURE: {each}" for each in found]
 
 
 def _by_account(seen: Books) -> Mapping[AccountID, Sequence[Position]]:
