@@ -336,13 +336,14 @@ def risk(settings: Settings, directory: Path) -> Iterator[str]:
     rows = [
         (
             str(held),
+            f"{cost.first:,.0f} µs",
             f"{cost.facts:,.0f} µs",
             f"{cost.controls:,.0f} µs",
             f"{cost.words:,.0f} µs",
         )
         for held, cost in judging.costs(settings.rounds)
     ]
-    yield table(("instruments held", "facts", "controls", "written down"), rows)
+    yield table(("instruments held", "first facts", "next", "controls", "written down"), rows)
 
 
 SECTIONS: Mapping[str, Callable[[Settings, Path], Iterator[str]]] = {

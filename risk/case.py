@@ -24,10 +24,11 @@ from trading.instrument import Instrument
 from trading.limits import LimitName, Limits
 from trading.losses import fresh_mark
 from trading.order import Order, Side
+from trading.portfolio import Portfolio
 from trading.ports import Capabilities
 from trading.quantity import ONE, ZERO, Px, Qty
 from trading.quote import Quote
-from trading.valuation import Burden, burden, total
+from trading.valuation import NOTHING, Burden, burden
 
 NS_PER_MS = 1_000_000
 _LIMITS = tuple(LimitName)
@@ -242,20 +243,28 @@ class Case:
 
     def _burdens(self, burdened: Burden) -> tuple[Burden, Burden]:
         """Return what the account's positions come to, without the order and with it."""
-        symbol, catalogue = self.order.symbol, self.books.catalogue
-        others = [
-            self._burden(position, catalogue.get(position.symbol))
-            for (account_id, each), position in self.books.positions.items()
-            if account_id == self.account.id and each != symbol
-        ]
+        rest = self._portfolio().without(self.order.symbol)
         # What is held now has the old terms reserved, where the order is under a replace.
-        held = self._burden(self.books.position(self.account.id, symbol), self.instrument)
-        if not others:
-            return held, burdened
-        rest = total(others)
-        return total((rest, held)), total((rest, burdened))
+        held = self.books.position(self.account.id, self.order.symbol)
+        return rest.plus(self._burden(held, self.instrument)), rest.plus(burdened)
+
+    def _portfolio(self) -> Portfolio:
+        """Take the account's portfolio at this instant, weighed for the first order of a batch."""
+        account_id, catalogue = self.account.id, self.books.catalogue
+        known = self.books.portfolios.get(account_id)
+        if known is not None and known.at == self.at:
+            return known
+
+        def weigh(position: Position) -> Burden:
+            return self._burden(position, catalogue.get(position.symbol))
+
+        mine = (p for (owner, _), p in self.books.positions.items() if owner == account_id)
+        made = self.books.portfolios[account_id] = Portfolio(self.at, mine, weigh)
+        return made
 
     def _burden(self, position: Position, instrument: Instrument | None) -> Burden:
+        if not position.is_exposed:
+            return NOTHING
         return burden(position, instrument, self._mark(position.symbol))
 
     def _position_with_order(self, reserve_px: Px | None) -> Position:

@@ -128,6 +128,11 @@ class Position:
     as_of_seq: int = 0
 
     @property
+    def is_exposed(self) -> bool:
+        """Whether anything is held, or might be when the open orders trade."""
+        return bool(self.net_qty or self.open_buy_qty or self.open_sell_qty)
+
+    @property
     def avg_px(self) -> Px | None:
         """Average price of the net quantity, to ten decimals; None when flat."""
         return average(self.cost, self.net_qty)

@@ -33,6 +33,7 @@ from trading.ids import AccountID, ClOrdID, ExecID, InstrumentID, OrderID, UserI
 from trading.instrument import Catalogue, Instrument
 from trading.limits import Limits, LimitSet
 from trading.order import Order, OrdStatus, Resting
+from trading.portfolio import Portfolio
 from trading.quantity import ONE, ZERO, Money, Px
 from trading.quote import Quote
 from trading.reject import CxlRejReason, CxlRejResponseTo, RejectedBy
@@ -92,6 +93,8 @@ class Books:
     in_doubt: dict[AccountID, int] = field(default_factory=dict)
     seen_keys: set[str] = field(default_factory=set)
     states: TradingStates = NOTHING_SET
+    portfolios: dict[AccountID, Portfolio] = field(default_factory=dict)
+    """What positions come to, of accounts of which that was asked: follows what is recorded."""
 
     changed_accounts: set[AccountID] = field(default_factory=set)
     changed_orders: set[OrderID] = field(default_factory=set)
@@ -310,8 +313,7 @@ class Books:
             position, cash = _execute(position, fill, earlier, instrument)
             position = replace(position, as_of_seq=seq)
         if held != holds or fill is not None:
-            self.positions[account.id, after.symbol] = position
-            self.changed_positions.add((account.id, after.symbol))
+            self._put_position(position)
         self._rest(after)
         opened = int(after.is_open) - int(before is not None and before.is_open)
         self.put_account(
@@ -322,6 +324,13 @@ class Books:
                 open_orders=account.open_orders + opened,
             )
         )
+
+    def _put_position(self, position: Position) -> None:
+        key = position.account_id, position.symbol
+        self.positions[key] = position
+        self.changed_positions.add(key)
+        if (portfolio := self.portfolios.get(position.account_id)) is not None:
+            portfolio.put(position)
 
     def _rest(self, order: Order) -> None:
         here = self.resting.setdefault((order.account_id, order.symbol), {})

@@ -56,6 +56,11 @@ class Burden(NamedTuple):
     gross: Money | None = ZERO
     open_notional: Money | None = ZERO
 
+    def plus(self, other: Burden) -> Burden:
+        """Add another one; what is not known of one is not known of both."""
+        pairs = zip(self, other, strict=True)
+        return Burden(*(None if a is None or b is None else a + b for a, b in pairs))
+
 
 NOTHING = Burden()
 UNKNOWN = Burden(None, None, None, None, None, None, None)
@@ -64,7 +69,7 @@ UNKNOWN = Burden(None, None, None, None, None, None, None)
 def burden(position: Position, instrument: Instrument | None, mark: Px | None) -> Burden:
     """Return what a position and its open orders come to."""
     net, buys, sells = position.net_qty, position.open_buy_qty, position.open_sell_qty
-    if not (net or buys or sells):
+    if not position.is_exposed:
         return NOTHING
     if instrument is None:
         return UNKNOWN
@@ -88,8 +93,10 @@ def burden(position: Position, instrument: Instrument | None, mark: Px | None) -
 
 def total(burdens: Iterable[Burden]) -> Burden:
     """Add burdens up; what is not known of one is not known of all."""
-    columns = list(zip(*burdens, strict=True))
-    return Burden(*(None if None in each else sum(each, ZERO) for each in columns))
+    found = NOTHING
+    for each in burdens:
+        found = found.plus(each)
+    return found
 
 
 def value(
