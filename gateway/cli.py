@@ -14,7 +14,7 @@ from brokers.documents import DocumentError
 from brokers.paper.journal import JournalError
 from brokers.paper.server import CannotListen
 from brokers.quotes.replay import ReplayError
-from gateway import config, control, document
+from gateway import config, control, document, permissions
 from gateway.account import NewAccount, add_account, migrate
 from gateway.assembly import VERSION
 from gateway.audit import add_audit, run_audit
@@ -124,6 +124,7 @@ _PRINTED: Mapping[str, Callable[[argparse.Namespace], str]] = {
     "sdl": lambda _: sdl(),
     "documents": lambda options: f"{asyncio.run(_documents(_settings(options), options))}\n",
     "risk": lambda options: f"{asyncio.run(run_risk(_settings(options), options))}\n",
+    "permissions": lambda _: permissions.table(),
 }
 """Commands that do nothing but print, and what they print."""
 
@@ -213,6 +214,7 @@ def _parser() -> argparse.ArgumentParser:
     granted = "the PostgreSQL role that gateways log in as, which then has what they need"
     migrating.add_argument("--grant-to", help=granted, metavar="ROLE")
     commands.add_parser("sdl", help="print the GraphQL schema")
+    commands.add_parser("permissions", help="print who may do what")
     checking = commands.add_parser("check-config", help="validate the settings and show them")
     for name in _OPTIONS:
         checking.add_argument(f"--{name}")
