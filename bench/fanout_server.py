@@ -31,6 +31,7 @@ from gateway.system import SystemClock, TimeOrderedIds
 from resolvers.context import Context
 from resolvers.root import Schema
 from security.credentials import Credentials
+from security.rates import LocalAccount, Rates
 from serving.document import Registry
 from serving.operation import Operations
 from serving.protocol import SocketProtocol
@@ -123,7 +124,13 @@ def drawbridge() -> tuple[list[BaseRoute], Callable[[int, int], Awaitable[None]]
     schema = Schema()
     registry = Registry(nothing, schema, clock)
     house = House(
-        operations=Operations(schema, registry=registry, new_context=new_context, ids=ids),
+        operations=Operations(
+            schema,
+            registry=registry,
+            new_context=new_context,
+            ids=ids,
+            rates=Rates({}, LocalAccount(clock), clock),
+        ),
         authenticate=authenticate,
         ids=ids,
         clock=clock,

@@ -25,6 +25,7 @@ from gateway.system import SystemClock, TimeOrderedIds
 from resolvers.context import Context
 from resolvers.root import Schema
 from security.credentials import Credentials
+from security.rates import LocalAccount, Rates
 from serving.document import Registry
 from serving.http import HttpEndpoint
 from serving.operation import Operations
@@ -125,7 +126,13 @@ def drawbridge() -> ASGIApp:
         return _PRINCIPAL
 
     registry = Registry(nothing, schema, clock)
-    operations = Operations(schema, registry=registry, new_context=new_context, ids=ids)
+    operations = Operations(
+        schema,
+        registry=registry,
+        new_context=new_context,
+        ids=ids,
+        rates=Rates({}, LocalAccount(clock), clock),
+    )
     return HttpEndpoint(
         operations=operations, authenticate=authenticate, ids=ids, page_token=lambda _: None
     )

@@ -35,6 +35,7 @@ def application(gateway: Gateway, settings: Settings) -> ASGIApp:
         registry=gateway.registry,
         new_context=gateway.new_context,
         ids=gateway.ids,
+        rates=gateway.rates,
         deadline_s=settings.operation_deadline_s,
     )
     http = HttpEndpoint(

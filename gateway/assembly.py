@@ -24,6 +24,7 @@ from risk.gate import RiskGate
 from schema.context import Gateway as GatewayInfo
 from security.authentication import Authentication
 from security.development import DevelopmentIssuer
+from security.rates import Rates
 from security.sealing import open_keys
 from serving.document import Registry
 from trading.batch import CommandQueue, Session
@@ -135,6 +136,7 @@ class Gateway:
     """A gateway that runs: what its endpoint needs of it."""
 
     authentication: Authentication
+    rates: Rates
     issuer: DevelopmentIssuer | None
     """Where nobody else is the issuer."""
     session: Session
@@ -187,6 +189,7 @@ async def assembled(
     queue.start()
     try:
         yield Gateway(
+            rates=parts.identity.rates,
             authentication=parts.identity.authentication(parts.store.directory, parts.clock),
             issuer=parts.identity.development,
             session=session,

@@ -13,6 +13,7 @@ from typing import Any
 from gateway import setting
 from gateway.setting import HostPort, Network, Role, Secret
 from resolvers.bounds import Bounds
+from security.rates import Rate, Traffic
 from serving.operation import DEADLINE_S
 from trading.ports import Environment
 
@@ -77,6 +78,10 @@ class Settings:
     introspection_secret: Path | None = None
     public_url: str | None = None
     trusted_proxies: tuple[Network, ...] = ()
+    rate_cancel: int = 5_000
+    rate_order: int = 2_000
+    rate_read: int = 2_000
+    rate_subscribe: int = 5_000
     audit_keys: Path | None = None
     log_level: str = "INFO"
 
@@ -85,6 +90,11 @@ class Settings:
         """How large documents may be."""
         each = {name: getattr(self, f"max_{name}") for name in Bounds.__dataclass_fields__}
         return Bounds(**each)
+
+    @property
+    def rates(self) -> Mapping[Traffic, Rate]:
+        """How often a caller may ask, for each class of traffic."""
+        return {each: Rate(getattr(self, f"rate_{each}")) for each in Traffic}
 
     @property
     def endpoint_url(self) -> str:
@@ -266,6 +276,7 @@ _READERS: dict[str, Callable[[str], object]] = {
     "introspection_secret": setting.path,
     "public_url": setting.private_url,
     "trusted_proxies": setting.networks,
+    **{f"rate_{each}": setting.count for each in Traffic},
     "audit_keys": setting.path,
     "log_level": setting.level,
 }

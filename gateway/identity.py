@@ -17,6 +17,7 @@ from security.fetch import HttpFetch
 from security.introspection import Introspection
 from security.issuer import IssuerTokens
 from security.jwks import RemoteKeys
+from security.rates import Account, LocalAccount, Rates, SharedAccount
 from security.redis import connected
 from security.replays import LocalReplays, Replays, SharedReplays
 from security.verifier import audience
@@ -31,6 +32,7 @@ class Identity:
     tokens: Tokens
     proofs: Proofs
     demands: Demands
+    rates: Rates
     development: DevelopmentIssuer | None
 
     def authentication(self, users: Users, clock: SystemClock) -> Authentication:
@@ -51,15 +53,18 @@ async def identified(
     """
     async with AsyncExitStack() as stack:
         replays: Replays = LocalReplays(clock)
+        account: Account = LocalAccount(clock)
         if settings.redis_url is not None:
             redis = await stack.enter_async_context(connected(settings.redis_url))
             prefix = f"drawbridge:{settings.environment}:{database}"
             replays = SharedReplays(redis, prefix, clock)
+            account = SharedAccount(redis, prefix, clock)
         development = None if settings.issuer else _development(settings, clock, ids)
         yield Identity(
             tokens=development or await _remote(settings, clock, stack),
             proofs=Proofs(url=settings.endpoint_url, replays=replays, clock=clock),
             demands=_demands(settings),
+            rates=Rates(settings.rates, account, clock),
             development=development,
         )
 

@@ -34,7 +34,7 @@ from serving.operation import (
     encode_refusal,
 )
 from trading.ids import base62
-from trading.outcome import AuthenticationUnavailable, Unauthenticated
+from trading.outcome import AuthenticationUnavailable, RateExceeded, Unauthenticated
 from trading.permission import Principal
 from trading.ports import IdSource
 from trading.store import StoreUnavailable
@@ -65,7 +65,8 @@ class NotServed(Exception):
     ) -> None:
         """Take the status, and headers with `_` for `-`."""
         super().__init__(message)
-        self.status, self.message, self.code = status, message, code
+        self.status, self.message = status, message
+        self.extensions: dict[str, object] = {"code": code}
         self.headers = [(name.replace("_", "-").lower(), each) for name, each in headers.items()]
 
 
@@ -107,6 +108,7 @@ class HttpEndpoint:
             principal = await self.authenticate(credentials)
             request = await _request(scope, receive, headers)
             prepared = self._prepared(request, principal, is_get=scope["method"] == "GET")
+            await self.operations.admit(prepared, principal)
             context = self.operations.new_context(principal)
             context.address = credentials.peer
             result = await self.operations.run(prepared, context)
@@ -121,6 +123,8 @@ class HttpEndpoint:
             raise _unavailable("the store is down: ask again", "STORE_UNAVAILABLE") from None
         except AuthenticationUnavailable as down:
             raise _unavailable(str(down), down.code) from None
+        except RateExceeded as exceeded:
+            raise _too_many(exceeded) from None
         except NotServed:
             raise
         except Exception as error:
@@ -233,6 +237,18 @@ def _unavailable(words: str, code: str) -> NotServed:
     return NotServed(HTTPStatus.SERVICE_UNAVAILABLE, words, code, Retry_After="1")
 
 
+def _too_many(exceeded: RateExceeded) -> NotServed:
+    wait = exceeded.retry_after_ms or 0
+    refused = NotServed(
+        HTTPStatus.TOO_MANY_REQUESTS,
+        str(exceeded),
+        exceeded.code,
+        Retry_After=str(-(-wait // 1_000)),
+    )
+    refused.extensions["retryAfterMs"] = wait
+    return refused
+
+
 def _post(words: str) -> NotServed:
     return NotServed(HTTPStatus.METHOD_NOT_ALLOWED, words, "METHOD_NOT_ALLOWED", Allow="POST")
 
@@ -253,7 +269,7 @@ def _text(value: bytes | None, default: str = "") -> str:
 
 
 def _error(refused: NotServed) -> bytes:
-    error = {"message": refused.message, "extensions": {"code": refused.code}}
+    error = {"message": refused.message, "extensions": refused.extensions}
     return orjson.dumps({"errors": [error]})
 
 

@@ -19,7 +19,9 @@ from resolvers.document import Document, sha256
 from resolvers.operation import Fault, Prepared, Refused
 from resolvers.root import Schema
 from security.credentials import Credentials
+from security.rates import Rates
 from serving.document import Registry
+from serving.traffic import classed
 from trading.outcome import OutcomeUnknown
 from trading.permission import Principal
 from trading.ports import IdSource
@@ -105,9 +107,11 @@ class Operations:
         registry: Registry,
         new_context: Callable[[Principal | None], Context],
         ids: IdSource,
+        rates: Rates,
         deadline_s: float = DEADLINE_S,
     ) -> None:
         """Take the schema that runs, what is registered, and what makes an operation's context."""
+        self._rates = rates
         self.schema = schema
         self._registry = registry
         self.new_context = new_context
@@ -122,6 +126,10 @@ class Operations:
         return self.schema.prepare(
             document, request.operation_name, request.variables, principal, self._ids
         )
+
+    async def admit(self, prepared: Prepared, principal: Principal) -> None:
+        """Count an operation as its caller's. Raises RateExceeded."""
+        await self._rates.admit(principal, *classed(prepared))
 
     def _document(self, request: Request, client_id: str) -> Document:
         """Find what a request names. Raises Refused."""

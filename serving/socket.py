@@ -250,6 +250,7 @@ class Socket:
     ) -> None:
         try:
             prepared = self._house.operations.prepare(Request.of(payload), principal)
+            await self._house.operations.admit(prepared, principal)
             if prepared.kind is OperationType.SUBSCRIPTION:
                 await self._follow(operation, prepared, principal)
             else:

@@ -137,6 +137,12 @@ class NotFound(GatewayError):
     code = "NOT_FOUND"
 
 
+class RateExceeded(GatewayError):
+    """The caller asks more often than it may; nothing was done."""
+
+    code = "RATE_LIMITED"
+
+
 class Overloaded(GatewayError):
     """A queue is full; nothing was done."""
 

@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 
 from resolvers.root import Schema
 from security.credentials import Credentials
+from security.rates import LocalAccount, Rates
 from serving.document import Registered, Registry
 from serving.http import HttpEndpoint
 from serving.operation import Operations
@@ -75,9 +76,12 @@ def operations(
     world: World, schema: Schema, registry: Registry | None = None, **settings: Any
 ) -> Operations:
     registry = registry or Registry(FakeSource(), schema, FakeClock())
-    return Operations(
-        schema, registry=registry, new_context=world.context, ids=FakeIds(), **settings
-    )
+    given = {"rates": unlimited()} | settings
+    return Operations(schema, registry=registry, new_context=world.context, ids=FakeIds(), **given)
+
+
+def unlimited() -> Rates:
+    return Rates({}, LocalAccount(FakeClock()), FakeClock())
 
 
 async def call(
