@@ -41,6 +41,7 @@ from trading.ports import Broker, Doorbell, MarketClock, Prices, Quotes, Streams
 from trading.recorder import Recorder
 from trading.sealing import Sealer
 from trading.session import BrokerSession
+from trading.store import Reads
 from trading.winddown import WindDown
 
 logger = logging.getLogger(__name__)
@@ -198,11 +199,18 @@ async def assembled(
             schema=schema,
             registry=registry,
             catalogue=parts.catalogue,
-            new_context=lambda principal: context(principal=principal),
+            new_context=lambda principal: context(
+                principal=principal, reads=_reads(parts, principal)
+            ),
             failed=background.failed,
         )
     finally:
         await queue.stop()
+
+
+def _reads(parts: Parts, principal: Principal | None) -> Reads:
+    """Read behind the wall around a caller's tenant; events that many share were let through it."""
+    return parts.store.reads if principal is None else parts.store.reads_of(principal.tenant_id)
 
 
 def _context(
@@ -227,7 +235,6 @@ def _context(
             clock=parts.clock,
             ids=parts.ids,
         ),
-        reads=parts.store.reads,
         acts=parts.store.audit,
         streams=parts.streams,
         quotes=parts.quotes,

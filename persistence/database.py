@@ -13,6 +13,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Protocol
 
 from persistence.connection import Connection, Query
+from trading.ids import TenantID
 from trading.store import StoreOverloaded, StoreUnavailable
 
 
@@ -26,15 +27,8 @@ class OpenTransaction(Protocol):
         """Leave a job to the next one, or to the commit: it is run just before, in the same go."""
 
 
-class Database(Protocol):
-    """One database. A job that has begun runs to its end, even if its caller is canceled.
-
-    Whatever waits for a connection waits within bounds: StoreOverloaded is raised after that.
-    """
-
-    @property
-    def urgent(self) -> Database:
-        """The same database, by connections that are kept for what must not wait behind orders."""
+class Readable(Protocol):
+    """A database, or as much of it as may be seen, to be read."""
 
     async def read[*A, T](self, job: Callable[[Connection, *A], T], *args: *A) -> T:
         """Run a job that sees one state of the database and cannot write.
@@ -44,6 +38,20 @@ class Database(Protocol):
 
     async def ask(self, query: Query, values: Mapping[str, object] | None = None) -> Sequence[Any]:
         """Read all rows of one query, which sees one state by itself. Raises StoreUnavailable."""
+
+
+class Database(Readable, Protocol):
+    """One database. A job that has begun runs to its end, even if its caller is canceled.
+
+    Whatever waits for a connection waits within bounds: StoreOverloaded is raised after that.
+    """
+
+    @property
+    def urgent(self) -> Database:
+        """The same database, by connections that are kept for what must not wait behind orders."""
+
+    def of_tenant(self, tenant_id: TenantID) -> Readable:
+        """Return the database as one tenant sees it, where the server keeps tenants apart."""
 
     async def write[*A, T](self, job: Callable[[Connection, *A], T], *args: *A) -> T:
         """Run a job as a transaction of its own, committed when it returns, else rolled back.

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequenc
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Self
+from weakref import WeakKeyDictionary
 
 import asyncpg
 import sqlalchemy as sa
@@ -18,10 +19,11 @@ from sqlalchemy import exc
 from sqlalchemy.util import greenlet_spawn
 
 from persistence.connection import Connection, Query
-from persistence.database import Deferred, Turns, to_its_end
+from persistence.database import Deferred, Readable, Turns, to_its_end
 from persistence.direct import DirectConnection
 from persistence.failures import CONFLICTS, FAILURES, said, sqlstate, telling
 from persistence.statement import DIALECT
+from trading.ids import TenantID
 from trading.store import StoreBusy, StoreUnavailable
 
 type _Driver = asyncpg.Connection[Any]
@@ -56,6 +58,11 @@ _STATEMENTS_KEPT = 512
 _MARGIN_S = 2.0
 _TRIES = 3
 
+TENANT_ROLE = "drawbridge_tenant"
+"""The role that sees the rows of one tenant at a time, and of none before it is told which."""
+
+_TURN = "SELECT set_config('drawbridge.tenant', $1, false)"
+
 WRITE = "BEGIN"
 READ = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 
@@ -63,21 +70,36 @@ READ = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 class PostgresqlDatabase:
     """Implements `persistence.database.Database`."""
 
-    def __init__(self, writing: Pool, reading: Pool, urgent: PostgresqlDatabase | None) -> None:
-        """Take the connections; without others that are more urgent, these are."""
+    def __init__(
+        self,
+        writing: Pool,
+        reading: Pool,
+        urgent: PostgresqlDatabase | None,
+        walled: Pool | None = None,
+    ) -> None:
+        """Take the connections; without others that are more urgent, these are.
+
+        Those that are `walled` read as a role that sees the rows of one tenant at a time.
+        """
         self._writing, self._reading, self._urgent = writing, reading, urgent
+        self._walled = walled
 
     @classmethod
     def at(cls, url: sa.URL) -> Self:
         """Name the server and its database; a connection is made when one is first needed."""
         reserve = Pool(url, _RESERVE)
         urgent = PostgresqlDatabase(reserve, reserve, None)
-        return cls(Pool(url, _ORDERS), Pool(url, _READING), urgent)
+        walled = Pool(url, _READING, role=TENANT_ROLE)
+        return cls(Pool(url, _ORDERS), Pool(url, _READING), urgent, walled)
 
     @property
     def urgent(self) -> PostgresqlDatabase:
         """The same database by the reserve."""
         return self._urgent or self
+
+    def of_tenant(self, tenant_id: TenantID) -> Readable:
+        """Return the database as one tenant sees it: other tenants' rows are not there."""
+        return _OfTenant(self._walled, tenant_id) if self._walled is not None else self
 
     async def read[*A, T](self, job: Callable[[Connection, *A], T], *args: *A) -> T:
         """Run a job in a transaction that sees one snapshot and cannot write."""
@@ -104,8 +126,28 @@ class PostgresqlDatabase:
         """Close all connections, once their transactions are over."""
         await self._writing.close()
         await self._reading.close()
+        if self._walled is not None:
+            await self._walled.close()
         if self._urgent is not None:
             await self._urgent.close()
+
+
+@dataclass(frozen=True, slots=True)
+class _OfTenant:
+    """Implements `persistence.database.Readable` for one tenant."""
+
+    pool: Pool
+    tenant_id: TenantID
+
+    async def read[*A, T](self, job: Callable[[Connection, *A], T], *args: *A) -> T:
+        """Run a job in a transaction that sees one snapshot of the tenant's rows."""
+        async with self.pool.transaction(READ, self.tenant_id) as steps:
+            return await steps.do(job, *args)
+
+    async def ask(self, query: Query, values: Mapping[str, object] | None = None) -> Sequence[Any]:
+        """Read the tenant's rows of one query."""
+        async with self.pool.transaction(None, self.tenant_id) as steps:
+            return await steps.do(Connection.rows, query, values)
 
 
 class Pool:
@@ -114,21 +156,24 @@ class Pool:
     One that is given back is used again first, so that those which no one needs stay idle.
     """
 
-    def __init__(self, url: sa.URL, limits: Limits) -> None:
-        """Take the address and the limits; nothing connects yet."""
+    def __init__(self, url: sa.URL, limits: Limits, role: str | None = None) -> None:
+        """Take the address, the limits, and a role to act as; nothing connects yet."""
         self.url = url
+        self._tenants: WeakKeyDictionary[_Driver, TenantID] = WeakKeyDictionary()
         self._turns = Turns(limits.connections, limits.wait_s)
-        self._options = _options(url, limits)
+        self._options = _options(url, limits, role)
         self._idle: list[_Driver] = []
 
     @asynccontextmanager
-    async def transaction(self, begin: str | None) -> AsyncIterator[_Steps]:
+    async def transaction(
+        self, begin: str | None, tenant_id: TenantID | None = None
+    ) -> AsyncIterator[_Steps]:
         """Open a transaction by this statement; it commits on a clean exit, and else rolls back.
 
         Without one, each statement is a transaction of its own.
         """
         async with self._turns.turn():
-            steps = _Steps(self, begin)
+            steps = _Steps(self, begin, tenant_id)
             try:
                 yield steps
                 await steps.commit()
@@ -146,6 +191,15 @@ class Pool:
         except FAILURES as error:
             raise StoreUnavailable(f"the store cannot be reached: {said(error)}") from error
         return made
+
+    async def turn_to(self, driver: _Driver, tenant_id: TenantID) -> None:
+        """Have a connection see one tenant's rows: a trip only where it last saw another's."""
+        if self._tenants.get(driver) == tenant_id:
+            return
+        self._tenants.pop(driver, None)
+        with telling(driver):
+            await driver.execute(_TURN, tenant_id)
+        self._tenants[driver] = tenant_id
 
     def give_back(self, driver: _Driver) -> None:
         """Keep a connection, which is in no transaction, for who comes next."""
@@ -170,9 +224,10 @@ class _Steps:
     middle of a statement to itself, with the locks that it holds.
     """
 
-    def __init__(self, pool: Pool, begin: str | None) -> None:
+    def __init__(self, pool: Pool, begin: str | None, tenant_id: TenantID | None) -> None:
         self._pool = pool
         self._begin_by = begin
+        self._tenant_id = tenant_id
         self._driver: _Driver | None = None
         self._left = Deferred()
 
@@ -212,6 +267,8 @@ class _Steps:
 
     async def _first[T](self, work: Callable[[Connection], T]) -> T:
         self._driver = driver = await self._pool.take()
+        if self._tenant_id is not None:
+            await self._pool.turn_to(driver, self._tenant_id)
         if self._begin_by is not None:
             await self._tell(driver, self._begin_by)
         return await self._run(driver, work)
@@ -247,8 +304,8 @@ async def _detached[T](work: Coroutine[Any, Any, T]) -> T:
     return await to_its_end(asyncio.ensure_future(work))
 
 
-def _options(url: sa.URL, limits: Limits) -> dict[str, Any]:
-    settings = {
+def _options(url: sa.URL, limits: Limits, role: str | None) -> dict[str, Any]:
+    settings = ({} if role is None else {"role": role}) | {
         "application_name": "drawbridge",
         "lock_timeout": _milliseconds(limits.lock_s),
         "statement_timeout": _milliseconds(limits.statement_s),

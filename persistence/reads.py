@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from persistence import tables
 from persistence.connection import Connection, Query
-from persistence.database import Database
+from persistence.database import Database, Readable
 from persistence.limits import KnownLimits
 from persistence.mapping import (
     ACCOUNTS,
@@ -29,7 +29,7 @@ from trading.account import Account, Position
 from trading.control import TradingStateChange
 from trading.decision import RiskDecision
 from trading.execution import Break, ExecutionReport, OrderCancelReject, Report
-from trading.ids import AccountID, ClOrdID, OrderID
+from trading.ids import AccountID, ClOrdID, OrderID, TenantID
 from trading.instrument import Catalogue
 from trading.limits import Limits
 from trading.order import Order
@@ -126,9 +126,22 @@ _STATE_CHANGES = (
 class SqlReads:
     """Implements `trading.store.Reads`."""
 
-    def __init__(self, database: Database, catalogue: Catalogue, known: KnownLimits) -> None:
-        """Take the database, the instruments that a bare symbol may mean, and limits known."""
-        self._database = database
+    def __init__(
+        self,
+        database: Database,
+        catalogue: Catalogue,
+        known: KnownLimits,
+        tenant_id: TenantID | None = None,
+    ) -> None:
+        """Take the database, the instruments that a bare symbol may mean, and limits known.
+
+        What is read for a tenant is read behind the wall around its rows; but for the limits, which
+        are known here of all tenants together.
+        """
+        self._database: Readable = database
+        if tenant_id is not None:
+            self._database = database.of_tenant(tenant_id)
+        self._all = database
         self._catalogue = catalogue
         self._known = known
 
@@ -202,7 +215,7 @@ class SqlReads:
     async def limits(self, account_id: AccountID) -> Limits | None:
         """Return an account's limits as their newest version has them, or None without account."""
         for account in await self.accounts([account_id]):
-            known = await self._database.read(self._known.read)
+            known = await self._all.read(self._known.read)
             return Limits.of(account, known, self._catalogue)
         return None
 

@@ -16,6 +16,7 @@ from sqlalchemy import event, exc
 from persistence.bare import BareConnection
 from persistence.connection import Connection, Query
 from persistence.database import Deferred, Turns, to_its_end
+from trading.ids import TenantID
 from trading.store import StoreUnavailable
 
 _READERS = 4
@@ -40,6 +41,10 @@ class SqliteDatabase:
         reading = _PRAGMAS | {"query_only": 1}
         self._writer = _Lane(_engine(url, 1, "BEGIN IMMEDIATE", _PRAGMAS), 1)
         self._readers = _Lane(_engine(url, _READERS, "BEGIN", reading), _READERS)
+
+    def of_tenant(self, tenant_id: TenantID) -> Self:  # noqa: ARG002 - it knows no roles
+        """Return itself: the one process that has the file open keeps tenants apart."""
+        return self
 
     @property
     def urgent(self) -> Self:

@@ -136,8 +136,17 @@ class SqlStore:
         self.documents = SqlDocuments(database)
         self.decisions = DecisionLog(database)
         self._database = database
+        self._of_tenants: dict[TenantID, SqlReads] = {}
         self._clock = clock
         self._lock = lock
+
+    def reads_of(self, tenant_id: TenantID) -> SqlReads:
+        """Return what reads for one tenant's clients."""
+        reads = self._of_tenants.get(tenant_id)
+        if reads is None:
+            reads = SqlReads(self._database, self.catalogue, self._known, tenant_id)
+            self._of_tenants[tenant_id] = reads
+        return reads
 
     async def close(self) -> None:
         """Close all connections, and let go of the directory."""
