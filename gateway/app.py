@@ -29,7 +29,7 @@ def application(gateway: Gateway, settings: Settings) -> ASGIApp:
     Requests of the endpoint go straight to it: it needs nothing of what Starlette's router and
     middleware do for each.
     """
-    authenticate = gateway.authentication.of
+    authenticate, is_live = gateway.authentication.of, settings.environment is Environment.LIVE
     operations = Operations(
         gateway.schema,
         registry=gateway.registry,
@@ -42,8 +42,8 @@ def application(gateway: Gateway, settings: Settings) -> ASGIApp:
         operations=operations,
         authenticate=authenticate,
         ids=gateway.ids,
-        page_token=lambda request: _page_token(gateway, settings, request),
-        only_persisted_by_get=settings.environment is Environment.LIVE,
+        page_token=None if is_live else lambda request: _page_token(gateway, settings, request),
+        only_persisted_by_get=is_live,
     )
     house = House(
         operations=operations, authenticate=authenticate, ids=gateway.ids, clock=gateway.clock
@@ -54,11 +54,8 @@ def application(gateway: Gateway, settings: Settings) -> ASGIApp:
     ]
     if settings.role is ProcessRole.SESSION:
         return Starlette(routes=asked)
-    served = [
-        WebSocketRoute(_PATH, SocketEndpoint(house)),
-        graphiql.assets(),
-    ]
-    others = Starlette(routes=[*served, *asked])
+    served = [WebSocketRoute(_PATH, SocketEndpoint(house))]
+    others = Starlette(routes=[*served, *asked, *([] if is_live else [graphiql.assets()])])
 
     async def dispatch(scope: Scope, receive: Receive, send: Send) -> None:
         is_endpoint = scope["type"] == "http" and scope["path"] == _PATH

@@ -63,13 +63,14 @@ async def identified(
         yield Identity(
             tokens=development or await _remote(settings, clock, stack),
             proofs=Proofs(url=settings.endpoint_url, replays=replays, clock=clock),
-            demands=_demands(settings),
+            demands=demands(settings),
             rates=Rates(settings.rates, account, clock),
             development=development,
         )
 
 
-def _demands(settings: Settings) -> Demands:
+def demands(settings: Settings) -> Demands:
+    """Say what is demanded of callers beyond a valid token."""
     # The development issuer binds no tokens, and serves this machine alone. What the schema has is
     # nothing that a live gateway tells anybody: it is published beside it.
     is_live = settings.environment is Environment.LIVE

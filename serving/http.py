@@ -77,14 +77,15 @@ class HttpEndpoint:
     operations: Operations
     authenticate: Authenticate
     ids: IdSource
-    page_token: Callable[[Asked], str | None]
+    page_token: Callable[[Asked], str | None] | None
+    """Finds the token to fill into the page; None where there is no page."""
     only_persisted_by_get: bool = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         headers: Headers = dict(scope["headers"])
         accept = headers.get(b"accept", b"").decode("latin-1")
-        if scope["method"] == "GET" and negotiation.wants_page(accept):
+        if self.page_token and scope["method"] == "GET" and negotiation.wants_page(accept):
             page = graphiql.page(self.page_token(Asked(scope)))
             await page(scope, receive, send)
             return
