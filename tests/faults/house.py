@@ -171,7 +171,7 @@ class House:
         """Add an account like `equity`, as an operator does beside the gateways."""
         self.opening[AccountID(account_id)] = Decimal(cash)
         arguments = ("account", "add", account_id, "--cash", cash)
-        subprocess.run(
+        ran = subprocess.run(
             [sys.executable, "-m", "gateway.cli", *arguments],
             env=environment(
                 data=str(self.folder / "keys"),
@@ -180,10 +180,12 @@ class House:
                 redis_url=self.services.redis,
                 exchange=f"127.0.0.1:{self._market_port}",
             ),
-            check=True,
+            check=False,
             capture_output=True,
+            text=True,
             timeout=START_S,
         )
+        assert ran.returncode == 0, ran.stderr
 
     def limit(self, gateway: Gateway, name: str, value: str, account: str = "equity") -> Any:
         """Have a risk officer set an account's limit, and return the answer."""
