@@ -106,6 +106,7 @@ def drawbridge() -> tuple[list[BaseRoute], Callable[[int, int], Awaitable[None]]
             desk=nothing,
             control=nothing,
             limits=nothing,
+            revocations=nothing,
             reads=nothing,
             streams=streams,
             quotes=quotes,

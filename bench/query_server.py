@@ -113,6 +113,7 @@ def drawbridge() -> ASGIApp:
             desk=nothing,
             control=nothing,
             limits=nothing,
+            revocations=nothing,
             reads=reads,
             streams=nothing,
             quotes=nothing,

@@ -48,6 +48,7 @@ def application(gateway: Gateway, settings: Settings) -> ASGIApp:
     house = House(
         operations=operations, authenticate=authenticate, ids=gateway.ids, clock=gateway.clock
     )
+    gateway.revocations.tell(house.look_again)
     asked = [
         Route("/healthz", _healthz),
         Route("/readyz", lambda request: _readyz(gateway, request)),

@@ -25,6 +25,7 @@ from schema.context import Gateway as GatewayInfo
 from security.authentication import Authentication
 from security.development import DevelopmentIssuer
 from security.rates import Rates
+from security.revocation import RevocationWatch
 from security.sealing import open_keys
 from serving.document import Registry
 from trading.batch import CommandQueue, Session
@@ -39,6 +40,7 @@ from trading.permission import Principal
 from trading.permit import Permits
 from trading.ports import Broker, Doorbell, MarketClock, Prices, Quotes, Streams
 from trading.recorder import Recorder
+from trading.revocation import RevocationDesk
 from trading.sealing import Sealer
 from trading.session import BrokerSession
 from trading.store import Reads
@@ -137,6 +139,7 @@ class Gateway:
     """A gateway that runs: what its endpoint needs of it."""
 
     authentication: Authentication
+    revocations: RevocationWatch
     rates: Rates
     issuer: DevelopmentIssuer | None
     """Where nobody else is the issuer."""
@@ -185,13 +188,17 @@ async def assembled(
     schema = Schema(parts.settings.bounds)
     registry = Registry(parts.store.documents, schema, parts.clock)
     await registry.refresh()
-    background.start(registry.run())
+    authentication = parts.identity.authentication(parts.store.directory, parts.clock)
+    revocations = RevocationWatch(parts.store.directory, parts.clock)
+    revocations.tell(authentication.forget)
+    background.start(registry.run(), revocations.run())
     context = _context(parts, queue, clerk, schema)
     queue.start()
     try:
         yield Gateway(
             rates=parts.identity.rates,
-            authentication=parts.identity.authentication(parts.store.directory, parts.clock),
+            authentication=authentication,
+            revocations=revocations,
             issuer=parts.identity.development,
             session=session,
             clock=parts.clock,
@@ -235,6 +242,7 @@ def _context(
             clock=parts.clock,
             ids=parts.ids,
         ),
+        revocations=RevocationDesk(store=parts.store.directory, clock=parts.clock),
         acts=parts.store.audit,
         streams=parts.streams,
         quotes=parts.quotes,

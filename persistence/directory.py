@@ -9,9 +9,13 @@ from typing import Any
 import sqlalchemy as sa
 
 from persistence import tables
+from persistence.audit import record_acts
+from persistence.connection import Connection
 from persistence.database import Database
+from trading.audit import Act
 from trading.ids import AccountID, TenantID, UserID
 from trading.permission import Entitlement
+from trading.revocation import Revocation
 
 _ALL = (
     sa.select(tables.users, tables.entitlements.c.account_id, tables.entitlements.c.entitlement)
@@ -19,6 +23,23 @@ _ALL = (
     .order_by(tables.users.c.id, tables.entitlements.c.account_id)
 )
 _ONE = _ALL.where(tables.users.c.id == sa.bindparam("user_id"))
+
+_MEMBER = sa.select(tables.users.c.id).where(
+    tables.users.c.id == sa.bindparam("whose"),
+    tables.users.c.tenant_id == sa.bindparam("tenant"),
+)
+_REVOKE = (
+    tables.users.update()
+    .where(
+        tables.users.c.id == sa.bindparam("whose"),
+        tables.users.c.tenant_id == sa.bindparam("tenant"),
+        tables.users.c.revoked_before < sa.bindparam("before"),
+    )
+    .values(revoked_before=sa.bindparam("before"))
+)
+_REVOKED = sa.select(tables.users.c.id, tables.users.c.revoked_before).where(
+    tables.users.c.revoked_before > 0
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +51,8 @@ class User:
     name: str
     role: str
     accounts: Mapping[AccountID, Entitlement]
+    revoked_before: int = 0
+    """Its tokens that were issued before this instant are revoked."""
 
 
 class Directory:
@@ -44,9 +67,26 @@ class Directory:
         users = _users(await self._database.ask(_ONE, {"user_id": user_id}))
         return users[0] if users else None
 
+    async def revoke(self, tenant_id: TenantID, revocation: Revocation, act: Act) -> bool:
+        """Keep a revocation with its act; tell whether the tenant has such a user."""
+        return await self._database.urgent.write(_revoke, tenant_id, revocation, act)
+
+    async def revoked(self) -> Mapping[UserID, int]:
+        """Return every user with revoked tokens, and before when."""
+        return {row.id: row.revoked_before for row in await self._database.ask(_REVOKED)}
+
     async def users(self) -> Sequence[User]:
         """Return all users, in the order of their ids."""
         return _users(await self._database.ask(_ALL))
+
+
+def _revoke(connection: Connection, tenant_id: TenantID, revocation: Revocation, act: Act) -> bool:
+    whose = {"whose": revocation.user_id, "tenant": tenant_id}
+    if not connection.rows(_MEMBER, whose):
+        return False
+    connection.run(_REVOKE, whose | {"before": revocation.before})
+    record_acts(connection, [act])
+    return True
 
 
 def _users(rows: Sequence[Any]) -> list[User]:
@@ -63,6 +103,7 @@ def _users(rows: Sequence[Any]) -> list[User]:
             name=known[user_id].name,
             role=known[user_id].role,
             accounts=entitlements,
+            revoked_before=known[user_id].revoked_before,
         )
         for user_id, entitlements in accounts.items()
     ]

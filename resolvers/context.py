@@ -15,7 +15,7 @@ from trading.command import CancelAllOrders, CancelOrder, PlaceOrder, ReplaceOrd
 from trading.control import ScopeState
 from trading.decision import RiskDecision
 from trading.execution import ExecutionReport
-from trading.ids import AccountID, OrderID, TenantID
+from trading.ids import AccountID, OrderID, TenantID, UserID
 from trading.instrument import Catalogue
 from trading.limitrequest import LimitRequest, LimitVersion
 from trading.limits import Limit
@@ -34,6 +34,7 @@ from trading.outcome import (
 )
 from trading.permission import Principal
 from trading.ports import IdSource, Quotes, Streams
+from trading.revocation import Revocation
 from trading.store import Reads
 
 
@@ -110,6 +111,15 @@ class Control(Protocol):
         """Return what is not ACTIVE."""
 
 
+class Revocations(Protocol):
+    """Where tokens are revoked. It checks whose they are, and raises GatewayError."""
+
+    async def revoke(
+        self, principal: Principal, user_id: UserID, before: int | None, reason: str
+    ) -> Revocation:
+        """Revoke a user's tokens that were issued before an instant, or until now."""
+
+
 class Acts(Protocol):
     """The record of administrative acts."""
 
@@ -130,6 +140,7 @@ class Context:
     desk: Desk
     control: Control
     limits: LimitDesk
+    revocations: Revocations
     reads: Reads
     streams: Streams
     quotes: Quotes

@@ -31,6 +31,7 @@ from resolvers.limits import LimitMutation, LimitQuery
 from resolvers.operation import Prepared, Preparer, Refused
 from resolvers.order import OrderMutation, OrderQuery
 from resolvers.quote import QuoteQuery, QuoteSubscription
+from resolvers.revocation import RevocationMutation
 from resolvers.viewer import ViewerQuery
 from schema.definition import policies
 from schema.execution import ExecutionReport, OrderCancelReject
@@ -52,7 +53,7 @@ class Query(
 
 
 @strawberry.type(description="What can be done.")
-class Mutation(OrderMutation, ControlMutation, LimitMutation):
+class Mutation(OrderMutation, ControlMutation, LimitMutation, RevocationMutation):
     pass
 
 

@@ -23,6 +23,7 @@ enum(
     BIND_CLIENT="A client was bound to its registered documents.",
     UNBIND_CLIENT="A client was let send any document again.",
     EXPORT_AUDIT="Records were exported.",
+    REVOKE_TOKENS="A user's tokens were revoked.",
 )
 
 enum(

@@ -54,6 +54,10 @@ class User(Protocol):
     def accounts(self) -> Mapping[AccountID, Entitlement]:
         """What it may do with which accounts."""
 
+    @property
+    def revoked_before(self) -> int:
+        """The instant before which its tokens are revoked, in UTC nanoseconds."""
+
 
 class Users(Protocol):
     """Where users are looked up."""
@@ -126,6 +130,11 @@ class Authentication:
             raise
         return known.principal
 
+    def forget(self, user_id: UserID) -> None:
+        """Look at a user's tokens again, from now on."""
+        kept = self._kept.items()
+        self._kept = {token: each for token, each in kept if each.principal.user_id != user_id}
+
     async def _known(self, token: str) -> _Kept:
         kept = self._kept.get(token)
         if kept is not None and self._is_good(kept, KEPT_S):
@@ -162,6 +171,8 @@ class Authentication:
         user = await self._users.user(claims.user_id)
         if user is None:
             raise Unauthenticated("the token is refused: its user is not known here")
+        if claims.issued_at < user.revoked_before:
+            raise Unauthenticated("the token is refused: it was revoked; get a new one")
         role = _role(user)
         return Principal(
             user_id=user.id,

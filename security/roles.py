@@ -37,7 +37,7 @@ ROLE_PERMISSIONS: Mapping[Role, frozenset[Permission]] = {
     Role.VIEWER: _READ_SCHEMA,
     Role.TRADER: _READ_SCHEMA | {Permission.ORDERS_WRITE},
     Role.RISK_OFFICER: _CONTROL,
-    Role.OPERATOR: _CONTROL | {Permission.TRADING_STATE_WRITE_ALL},
+    Role.OPERATOR: _CONTROL | {Permission.TRADING_STATE_WRITE_ALL, Permission.TOKENS_REVOKE},
     Role.AUDITOR: _AUDIT,
     Role.PARTNER: _READ | {Permission.ORDERS_WRITE},
 }

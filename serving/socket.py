@@ -29,6 +29,7 @@ from serving.mailbox import Line, Mailbox, Sender
 from serving.message import Complete, ConnectionInit, Invalid, Ping, Pong, Subscribe
 from serving.operation import Authenticate, Malformed, Operations, Prepared, Request, encode
 from serving.subscription import GraphQLSource, key
+from trading.ids import UserID
 from trading.outcome import AuthenticationUnavailable, Overloaded, Unauthenticated
 from trading.permission import Principal
 from trading.ports import Clock, IdSource
@@ -100,6 +101,12 @@ class House:
     clock: Clock
     hub: Hub = field(default_factory=Hub)
     limits: Limits = field(default_factory=Limits)
+    sockets: set[Socket] = field(default_factory=set)
+
+    def look_again(self, user_id: UserID) -> None:
+        """Look at the rights of a user's sockets at once."""
+        for socket in [*self.sockets]:
+            socket.look_again(user_id)
 
 
 class Socket:
@@ -121,6 +128,7 @@ class Socket:
     async def serve(self, receive: Receive) -> None:
         """Take messages until the socket ends; leave nothing behind."""
         self._after("init", self._limits.init_wait_s, self._init_is_late)
+        self._house.sockets.add(self)
         try:
             while (event := await receive())["type"] == "websocket.receive":
                 if not self._is_over:
@@ -129,6 +137,7 @@ class Socket:
             logger.exception("a socket is ended by a defect")
             self._end(INTERNAL_ERROR, "something went wrong here")
         finally:
+            self._house.sockets.discard(self)
             self._stop()
             await asyncio.gather(*self._tasks, return_exceptions=True)
 
@@ -186,10 +195,8 @@ class Socket:
         # What the token is bound to was shown; from now on its rights alone are looked at again.
         self._credentials = replace(credentials, proof=None, is_proven=True)
         left = principal.expires_at - self._house.clock.now()
-        self._after("expiry", max(left, 0) / _NS_PER_S, self._expire)
-
-    def _expire(self) -> None:
-        self._end(FORBIDDEN, "token expired")
+        expire = partial(self._end, FORBIDDEN, "token expired")
+        self._after("expiry", max(left, 0) / _NS_PER_S, expire)
 
     async def _renew(self, payload: message.Payload) -> None:
         """Take a new token of the same caller, in band."""
@@ -208,6 +215,11 @@ class Socket:
             self._end(FORBIDDEN, "your rights have changed: connect again")
             return False
         return True
+
+    def look_again(self, user_id: UserID) -> None:
+        """Look at the caller's rights, if it is this one."""
+        if self._principal is not None and self._principal.user_id == user_id:
+            self._begin(self._look_again())
 
     async def _look_again(self) -> None:
         try:

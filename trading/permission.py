@@ -24,6 +24,7 @@ class Permission(StrEnum):
     LIMITS_READ = "limits:read"
     LIMITS_WRITE = "limits:write"
     SCHEMA_READ = "schema:read"
+    TOKENS_REVOKE = "tokens:revoke"
     AUDIT_READ = "audit:read"
 
 

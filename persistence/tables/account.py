@@ -64,6 +64,7 @@ users = sa.Table(
     column("tenant_id", ID, sa.ForeignKey("tenants.id")),
     column("name", TEXT),
     column("role", TEXT),
+    column("revoked_before", INSTANT, server_default="0"),
 )
 
 entitlements = sa.Table(

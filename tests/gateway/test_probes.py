@@ -34,6 +34,7 @@ from gateway.identity import demands
 from resolvers.root import Schema
 from security.issuer import IssuerTokens
 from security.jwks import RemoteKeys
+from security.revocation import RevocationWatch
 from security.verifier import audience
 from serving.document import Registry
 from tests.gateway.probes import PROBES, Probe
@@ -59,7 +60,9 @@ def live(clock: FakeClock, provider: FakeProvider) -> Gateway:
         clock=clock,
     )
     schema = Schema(LIVE.bounds)
+    nobody = RevocationWatch(cast("Any", None), clock)
     return Gateway(
+        revocations=nobody,
         authentication=authentication(tokens, FakeUsers(*users), clock, demands(LIVE)),
         rates=unlimited(),
         issuer=None,

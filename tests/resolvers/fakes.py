@@ -53,6 +53,7 @@ from trading.permission import Entitlement, Permission, Principal
 from trading.ports import Capabilities, Environment, ReplaceModel
 from trading.quote import Quote
 from trading.reject import CxlRejReason, CxlRejResponseTo, InputError, RejectedBy
+from trading.revocation import Revocation, RevocationDesk
 from trading.scope import Scope, ScopeKind
 from trading.store import OrderFilter, Page
 
@@ -494,6 +495,19 @@ class FakeActs:
         ]
 
 
+class FakeRevocationStore:
+    """The users of our tenant; nobody's tokens are revoked yet."""
+
+    def __init__(self, commands: list[tuple[Any, ...]] | None = None) -> None:
+        self.revoked: list[tuple[Any, ...]] = [] if commands is None else commands
+
+    async def revoke(self, tenant_id: TenantID, revocation: Revocation, act: Act) -> bool:
+        if (tenant_id, revocation.user_id) != (TENANT, "u1"):
+            return False
+        self.revoked.append((revocation, act))
+        return True
+
+
 class FakeLimitDesk:
     """Keeps what it was asked among the other commands; `result` is what `set_limits` answers."""
 
@@ -591,9 +605,11 @@ class World:
     streams: FakeStreams = field(init=False)
     limits: FakeLimitDesk = field(init=False)
     acts: FakeActs = field(default_factory=FakeActs)
+    revocations: FakeRevocationStore = field(init=False)
 
     def __post_init__(self) -> None:
         self.limits = FakeLimitDesk(self.desk.commands)
+        self.revocations = FakeRevocationStore(self.desk.commands)
         self.streams = FakeStreams(self.reads)
 
     def context(self, principal: Principal | None) -> Context:
@@ -604,6 +620,7 @@ class World:
             control=self.desk,
             limits=self.limits,
             acts=self.acts,
+            revocations=RevocationDesk(store=self.revocations, clock=FakeClock(NOON)),
             reads=self.reads,
             streams=self.streams,
             quotes=self.quotes,

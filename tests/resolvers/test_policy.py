@@ -226,6 +226,7 @@ WHOSE: Mapping[str, frozenset[Role]] = {
     "Mutation.approveLimits": CONTROLLERS,
     "Mutation.denyLimits": CONTROLLERS,
     "Mutation.withdrawLimits": CONTROLLERS,
+    "Mutation.revokeTokens": frozenset({Role.OPERATOR}),
     "Subscription.orderReports": EVERYBODY,
     "Subscription.fills": EVERYBODY,
     "Subscription.quotes": EVERYBODY,
@@ -261,6 +262,7 @@ MUTATIONS = {
     "approveLimits": '(requestId: "r1")',
     "denyLimits": '(requestId: "r1", reason: "r")',
     "withdrawLimits": '(requestId: "r1")',
+    "revokeTokens": '(userId: "u1", reason: "r")',
 }
 
 

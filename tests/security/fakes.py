@@ -45,6 +45,7 @@ class FakeUser:
     accounts: Mapping[AccountID, Entitlement] = field(
         default_factory=lambda: {AccountID("a1"): Entitlement.TRADE}
     )
+    revoked_before: int = 0
 
 
 class FakeUsers:
