@@ -37,6 +37,12 @@ class FaultKind(StrEnum):
     DROP_ANSWER = "drop_answer"
     """The request takes effect and its answer is lost; the sender is in doubt."""
 
+    SERVER_ERROR = "server_error"
+    """The request takes effect, and the answer is that the server has failed."""
+
+    UNAUTHORIZED = "unauthorized"
+    """The request is turned away, for its credential is not accepted."""
+
     RATE_LIMIT = "rate_limit"
     """The request is turned away, to be sent again after `retry_after_ms`."""
 
@@ -51,6 +57,12 @@ class FaultKind(StrEnum):
 
     DISCONNECT = "disconnect"
     """The link breaks after the event, for `delay_ms`; nothing can be sent meanwhile."""
+
+    GAP = "gap"
+    """The event is not delivered, and those after it are."""
+
+    MUTE = "mute"
+    """The event is not delivered, nor any after it on this link, which stays open."""
 
     UNKNOWN_STATUS = "unknown_status"
     """The event arrives as something that cannot be read."""
@@ -69,11 +81,15 @@ _TRADES = frozenset({Operation.TRADE})
 STRIKES: Mapping[FaultKind, frozenset[Operation]] = {
     FaultKind.DROP_REQUEST: _REQUESTS,
     FaultKind.DROP_ANSWER: _REQUESTS,
+    FaultKind.SERVER_ERROR: _REQUESTS,
+    FaultKind.UNAUTHORIZED: _REQUESTS,
     FaultKind.RATE_LIMIT: _REQUESTS,
     FaultKind.DELAY: _REQUESTS | _EVENTS,
     FaultKind.FILL_BEFORE_ACK: frozenset({Operation.SUBMIT}),
     FaultKind.DUPLICATE: _EVENTS,
     FaultKind.DISCONNECT: _EVENTS,
+    FaultKind.GAP: _EVENTS,
+    FaultKind.MUTE: _EVENTS,
     FaultKind.UNKNOWN_STATUS: _EVENTS,
     FaultKind.TRADE_CANCEL: _TRADES,
     FaultKind.TRADE_CORRECT: _TRADES,

@@ -130,6 +130,10 @@ class Exchange:
         """Find an order by the wire id of any request about it."""
         return self._ledger.order_of(wire_id)
 
+    def refusal_of(self, wire_id: WireID) -> CancelReject | None:
+        """Return the refusal of a replace or cancel, or None."""
+        return self._ledger.refusals.get(wire_id)
+
     def open_orders(self, accounts: Collection[AccountID]) -> Sequence[PaperOrder]:
         """Return the open orders of accounts, oldest first."""
         orders = self._ledger.orders.values()

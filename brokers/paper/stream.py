@@ -52,11 +52,14 @@ class Stream:
 
         Raises LinkBroken after an event at which the fault script says so.
         """
-        cursor = after
+        cursor, is_mute = after, False
         while await self.journal.reached(line := self.journal.line_after(cursor)):
             for event, beyond in self._arranged(self.journal.read(line), cursor):
                 struck = await self._strike(event)
                 cursor = beyond
+                is_mute |= FaultKind.MUTE in struck
+                if is_mute or FaultKind.GAP in struck:
+                    continue
                 delivery = Delivery(event, cursor, FaultKind.UNKNOWN_STATUS not in struck)
                 if FaultKind.DUPLICATE in struck:
                     yield delivery

@@ -14,8 +14,16 @@ from random import Random
 from brokers.faults import Fault, FaultKind, FaultRun, FaultScript, Operation
 from brokers.paper.exchange import DuplicateWireID, Exchange
 from brokers.paper.journal import Journal, JournalError, Stamp
-from brokers.paper.ledger import Ledger
-from brokers.paper.messages import Cancel, Entry, NewOrder, Replace, Report, Request
+from brokers.paper.ledger import Ledger, PaperOrder
+from brokers.paper.messages import (
+    Cancel,
+    CancelReject,
+    Entry,
+    NewOrder,
+    Replace,
+    Report,
+    Request,
+)
 from brokers.paper.stream import Delivery, Stream
 from brokers.paper.translation import broker_order
 from trading.execution import ExecType
@@ -29,6 +37,7 @@ from trading.ports import (
     MarketClock,
     RateLimited,
     Rejected,
+    Unauthorized,
     Unavailable,
 )
 from trading.quantity import Qty
@@ -149,12 +158,15 @@ class Venue:
         """Carry a request out, and return its order's id when what came of it is durable.
 
         `leave` is called when the request arrives, and may raise to have it not happen. Raises
-        RateLimited, Rejected, Unavailable, InDoubt, and NoAnswer where none may be given.
+        RateLimited, Rejected, Unauthorized, Unavailable, InDoubt, and NoAnswer where none may be
+        given.
         """
         self.check()
         struck = self._faults.strike(_OPERATIONS[type(request)], self._symbol(request))
         if (limit := struck.get(FaultKind.RATE_LIMIT)) is not None:
             raise RateLimited("the exchange asks to wait", limit.retry_after_ms / 1000)
+        if FaultKind.UNAUTHORIZED in struck:
+            raise Unauthorized("the exchange does not accept the credential")
         late = struck.get(FaultKind.DELAY)
         extra_ms = late.delay_ms if late else 0
         await route.travel(self._clock, self._random.randint(*self._latency) + extra_ms * 1000)
@@ -184,6 +196,8 @@ class Venue:
             await self._clock.sleep(held.delay_ms / 1000)
         if struck.keys() & {FaultKind.DROP_REQUEST, FaultKind.DROP_ANSWER}:
             raise NoAnswer("the exchange did not answer")
+        if FaultKind.SERVER_ERROR in struck:
+            raise InDoubt("the exchange has failed, and does not say whether it had acted")
         order = self._exchange.find(request.wire_id)
         return order.order_id if order else None
 
@@ -203,16 +217,30 @@ class Venue:
 
         The iterator raises LinkBroken.
         """
-        stream = Stream(
+        return self._stream(self._faults, self._shuffled).deliveries(after)
+
+    def history(self) -> AsyncGenerator[Delivery]:
+        """Return all durable events as they happened, for a simulator's own books: no fault."""
+        return self._stream(FaultRun(FaultScript()), ()).deliveries(0)
+
+    def _stream(self, faults: FaultRun, shuffled: Collection[WireID]) -> Stream:
+        return Stream(
             journal=self._journal,
             clock=self._clock,
-            faults=self._faults,
-            shuffled=self._shuffled,
+            faults=faults,
+            shuffled=shuffled,
             symbol_of=self._symbol_of,
         )
-        return stream.deliveries(after)
 
     # --- questions ---
+
+    def paper_order(self, wire_id: WireID) -> PaperOrder | None:
+        """Return an order as the exchange has it now, durable or about to be."""
+        return self._exchange.find(wire_id)
+
+    def refusal_of(self, wire_id: WireID) -> CancelReject | None:
+        """Return how a replace or cancel was refused, if it was."""
+        return self._exchange.refusal_of(wire_id)
 
     async def find_order(self, wire_id: WireID) -> BrokerOrder | None:
         """Look an order up by the wire id of any of its requests; None proves it never came.
