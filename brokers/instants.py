@@ -30,6 +30,11 @@ def parse_instant(text: str) -> int:
     return instant + int((fraction or "0").ljust(9, "0"))
 
 
+def format_instant(instant: int) -> str:
+    """Write an instant as RFC 3339 in UTC, with nine fraction digits."""
+    return f"{to_datetime(instant):%Y-%m-%dT%H:%M:%S}.{instant % SECOND_NS:09d}Z"
+
+
 def to_datetime(instant: int) -> datetime:
     """Return the UTC date and time of an instant, to the second."""
     return _EPOCH + timedelta(seconds=instant // SECOND_NS)

@@ -12,16 +12,35 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
+from brokers.alpaca.broker import AlpacaBroker
+from brokers.alpaca.fence import Credentials
+from brokers.alpaca.link import AlpacaSettings
+from brokers.alpaca.quotes import AlpacaQuotes
 from brokers.faults import FaultScript
 from brokers.paper.broker import PaperBroker
 from brokers.paper.client import Address
 from brokers.paper.remote import RemotePaperBroker
 from brokers.paper.venue import JOURNAL, Venue
+from trading.ids import AccountID
 from trading.instrument import Catalogue
-from trading.ports import Broker, Clock, Environment, MarketClock
+from trading.ports import Broker, Clock, Environment, MarketClock, Unauthorized
 from trading.quote import Quote
 
 GROUP = "drawbridge.brokers"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Access:
+    """Where a broker is, the folder of our key there, and which of our accounts it trades.
+
+    `data_url` is where its quotes come from, if that is elsewhere, and `symbols` whose they are.
+    """
+
+    url: str
+    credentials: Path
+    account_id: AccountID
+    data_url: str | None = None
+    symbols: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +48,8 @@ class Surroundings:
     """All that an adapter may ask of the process. `directory` is where it keeps its own files.
 
     `seed` and `faults` are for simulators; `latency_ms` is their range in milliseconds. `exchange`
-    is where the paper exchange listens, if it is a process of its own.
+    is where the paper exchange listens, if it is a process of its own; `access` is for brokers that
+    are somebody else's.
     """
 
     environment: Environment
@@ -41,6 +61,7 @@ class Surroundings:
     latency_ms: tuple[int, int] = (0, 0)
     faults: FaultScript = field(default_factory=FaultScript)
     exchange: Address | None = None
+    access: Access | None = None
 
 
 type Factory = Callable[[Surroundings], Broker]
@@ -98,4 +119,37 @@ def _paper(surroundings: Surroundings) -> Broker:
     return PaperBroker(venue, surroundings.clock)
 
 
-_BUILT_IN: Mapping[str, Factory] = {"paper": _paper}
+def _alpaca(surroundings: Surroundings) -> Broker:
+    return AlpacaBroker(_alpaca_settings(surroundings), surroundings.catalogue, surroundings.clock)
+
+
+def alpaca_quotes(surroundings: Surroundings) -> AlpacaQuotes:
+    """Make the source of Alpaca's quotes. Raises Unauthorized where the fence refuses."""
+    access = _access(surroundings)
+    data_url = access.data_url or f"ws{access.url.removeprefix('http').rstrip('/')}/v2/iex"
+    return AlpacaQuotes(
+        _alpaca_settings(surroundings),
+        surroundings.clock,
+        symbols=access.symbols,
+        data_url=data_url,
+    )
+
+
+def _alpaca_settings(surroundings: Surroundings) -> AlpacaSettings:
+    access = _access(surroundings)
+    return AlpacaSettings(
+        environment=surroundings.environment,
+        url=access.url,
+        credentials=Credentials.read(access.credentials),
+        account_id=access.account_id,
+        directory=surroundings.directory,
+    )
+
+
+def _access(surroundings: Surroundings) -> Access:
+    if surroundings.access is None:
+        raise Unauthorized("this broker needs an address and a key: none are set")
+    return surroundings.access
+
+
+_BUILT_IN: Mapping[str, Factory] = {"paper": _paper, "alpaca": _alpaca}

@@ -9,7 +9,6 @@ from decimal import Decimal
 
 from brokers.quotes.simulated import SimulatedQuotes
 from gateway.acts import local_act
-from gateway.assembly import BROKER
 from gateway.config import ConfigError, Settings
 from gateway.embedded import seeded_store
 from gateway.shared import shared_store
@@ -64,7 +63,7 @@ async def add_account(settings: Settings, new: NewAccount, by: str | None) -> No
             tenant_id=TenantID(new.tenant),
             name=new.name,
             currency=new.currency,
-            broker=BROKER,
+            broker=settings.broker,
             cash=new.cash,
             owner=new.owner,
         )

@@ -13,10 +13,11 @@ from typing import Protocol
 
 from brokers.calendars import provide
 from gateway.background import Background
-from gateway.config import Settings
+from gateway.config import PAPER, Settings
 from gateway.haltfile import HaltFile, halt_file
 from gateway.identity import Identity
 from gateway.system import SystemClock, TimeOrderedIds
+from persistence.errors import StoreRefused
 from persistence.store import SqlStore
 from resolvers.context import Context
 from resolvers.root import Schema
@@ -33,6 +34,7 @@ from trading.clerk import Clerk
 from trading.controller import ControlDesk
 from trading.desk import OrderDesk
 from trading.emergency import EmergencyDesk, KnownOrders
+from trading.ids import AccountID
 from trading.instrument import Catalogue
 from trading.limitdesk import LimitDesk
 from trading.monitor import Monitor
@@ -49,7 +51,6 @@ from trading.winddown import WindDown
 logger = logging.getLogger(__name__)
 
 VERSION = version("drawbridge")
-BROKER = "paper"
 
 
 class PricedQuotes(Quotes, Prices, Protocol):
@@ -78,7 +79,7 @@ class Parts:
 
     def gate(self) -> RiskGate:
         """Make the risk gate."""
-        return RiskGate({BROKER: self.broker.capabilities}, self.market)
+        return RiskGate({self.settings.broker: self.broker.capabilities}, self.market)
 
     def halt_file(self) -> HaltFile:
         """Look for the halt file for a first time, before anything can leave."""
@@ -159,6 +160,21 @@ class Gateway:
         return self.session.is_open and not self.failed.is_set()
 
 
+def linked_account(settings: Settings) -> AccountID | None:
+    """Return the one account that a broker elsewhere serves; None is as many as there are."""
+    return None if settings.broker == PAPER else AccountID(settings.broker_account)
+
+
+async def check_brokers(store: SqlStore, settings: Settings) -> None:
+    """Raise StoreRefused for a store with accounts of a broker that this gateway does not have."""
+    others = sorted(set(await store.brokers()) - {settings.broker})
+    if others:
+        raise StoreRefused(
+            f"this store has accounts at {', '.join(others)}, and this gateway is one to"
+            f" {settings.broker}: use another store, or set DRAWBRIDGE_BROKER"
+        )
+
+
 def provide_calendars(catalogue: Catalogue, market: MarketClock) -> None:
     """Load the calendars that instruments name; orders for one without are refused."""
     for name in {instrument.calendar for instrument in catalogue}:
@@ -178,7 +194,7 @@ async def assembled(
         store=parts.store,
         clerk=clerk,
         catalogue=parts.catalogue,
-        sessions={BROKER: session},
+        sessions={parts.settings.broker: session},
         quotes=parts.quotes,
         doorbell=parts.doorbell,
         clock=parts.clock,

@@ -25,6 +25,7 @@ from gateway.limits import REFUSALS as LIMIT_REFUSALS
 from gateway.limits import add_limits, run_limits
 from gateway.risk import RiskDiffers, add_risk, run_risk
 from gateway.serve import serve
+from gateway.simulate import SIMULATORS, simulate
 from gateway.token import token_of_directory
 from persistence.errors import StoreRefused
 from resolvers.root import sdl
@@ -60,8 +61,22 @@ _REFUSALS = (
 _EXIT_DIFFERS = 1
 _EXIT_REFUSED = 2
 _EXIT_UNCONFIRMED = 1
-_OPTIONS = ("host", "port", "data", "quotes", "speed", "faults", "role", "issuer")
+_OPTIONS = (
+    "host",
+    "port",
+    "data",
+    "quotes",
+    "speed",
+    "faults",
+    "role",
+    "issuer",
+    "broker",
+    "broker_url",
+    "broker_credentials",
+    "broker_account",
+)
 _EXCHANGE_PORT = "8100"
+_SIMULATOR_PORT = "8200"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -95,9 +110,8 @@ def _run(options: argparse.Namespace) -> int:
         case "serve":
             config.check(settings)
             serve(settings)
-        case "exchange":
-            config.check_market(settings)
-            exchange(settings)
+        case "exchange" | "simulate":
+            _market(settings, options)
         case "token":
             print(token_of_directory(settings, options.of_role, options.user))
         case "account":
@@ -118,6 +132,14 @@ def _run(options: argparse.Namespace) -> int:
         case _:
             raise AssertionError(f"the parser let {options.command} through")
     return 0
+
+
+def _market(settings: Settings, options: argparse.Namespace) -> None:
+    config.check_market(settings)
+    if options.command == "exchange":
+        exchange(settings)
+    else:
+        simulate(settings, replays=not options.no_replay, rate_limit=options.rate_limit)
 
 
 _PRINTED: Mapping[str, Callable[[argparse.Namespace], str]] = {
@@ -202,6 +224,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_serve(commands)
     _add_exchange(commands)
+    _add_simulate(commands)
     _add_token(commands)
     _add_account(commands)
     _add_control(commands)
@@ -217,7 +240,7 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("permissions", help="print who may do what")
     checking = commands.add_parser("check-config", help="validate the settings and show them")
     for name in _OPTIONS:
-        checking.add_argument(f"--{name}")
+        checking.add_argument(f"--{name.replace('_', '-')}")
     return parser
 
 
@@ -231,6 +254,10 @@ def _add_serve(commands: _Commands) -> None:
     _add_data(serving)
     serving.add_argument("--issuer", help="the OAuth2 issuer of tokens (one for development)")
     serving.add_argument("--role", help="api, session or all: with many processes (all)")
+    serving.add_argument("--broker", help="paper, alpaca, or another adapter (paper)")
+    serving.add_argument("--broker-url", help="where the broker is", metavar="URL")
+    serving.add_argument("--broker-credentials", help="folder of its key", metavar="DIR")
+    serving.add_argument("--broker-account", help="our account there (equity)", metavar="ID")
     _add_market(serving)
 
 
@@ -238,6 +265,21 @@ def _add_exchange(commands: _Commands) -> None:
     running = commands.add_parser("exchange", help="run the paper exchange for many gateways")
     running.add_argument("--host", help="address to listen on (127.0.0.1)")
     running.add_argument("--port", default=_EXCHANGE_PORT, help=f"port ({_EXCHANGE_PORT})")
+    _add_data(running)
+    _add_market(running)
+
+
+def _add_simulate(commands: _Commands) -> None:
+    running = commands.add_parser("simulate", help="run a simulator of a broker's own API")
+    running.add_argument("simulated", choices=SIMULATORS, help="which broker's")
+    running.add_argument("--host", help="address to listen on (127.0.0.1)")
+    running.add_argument("--port", default=_SIMULATOR_PORT, help=f"port ({_SIMULATOR_PORT})")
+    running.add_argument(
+        "--no-replay", action="store_true", help="let no key into the stream that replays"
+    )
+    running.add_argument(
+        "--rate-limit", type=int, default=200, help="requests in a minute (200)", metavar="N"
+    )
     _add_data(running)
     _add_market(running)
 

@@ -10,6 +10,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from brokers import registry
 from gateway import setting
 from gateway.setting import HostPort, Network, Role, Secret
 from resolvers.bounds import Bounds
@@ -35,6 +36,7 @@ __all__ = [
 PREFIX = "DRAWBRIDGE_"
 _TEST_PREFIX = "DRAWBRIDGE_TEST_"
 SIMULATED = "simulated"
+PAPER = "paper"
 
 
 class ConfigError(Exception):
@@ -61,6 +63,12 @@ class Settings:
     amqp_url: Secret | None = None
     redis_url: Secret | None = None
     exchange: HostPort | None = None
+    broker: str = PAPER
+    broker_url: str | None = None
+    broker_data_url: str | None = None
+    broker_credentials: Path | None = None
+    broker_account: str = "equity"
+    symbols: str = "AAPL,MSFT,NVDA"
     role: Role = Role.ALL
     max_tokens: int = Bounds.tokens
     max_depth: int = Bounds.depth
@@ -153,15 +161,20 @@ def with_options(settings: Settings, options: Mapping[str, str | None]) -> Setti
 def check(settings: Settings) -> None:
     """Refuse combinations that cannot keep what they promise. Raises ConfigError."""
     errors = []
-    if settings.environment is not Environment.SIM:
+    if settings.environment is not Environment.SIM and settings.broker == PAPER:
         errors.append(
-            f"{PREFIX}ENVIRONMENT={settings.environment}: the only broker here is the paper"
+            f"{PREFIX}ENVIRONMENT={settings.environment}: the broker is the paper"
             " exchange, which belongs to sim; set it to sim"
+        )
+    elif settings.environment is Environment.LIVE:
+        errors.append(
+            f"{PREFIX}ENVIRONMENT=live: no adapter has met its broker's live environment; use paper"
         )
     errors += [
         *_identity_errors(settings),
         *_market_errors(settings),
         *_sharing_errors(settings),
+        *_broker_errors(settings),
     ]
     if errors:
         raise ConfigError("\n".join(errors))
@@ -213,7 +226,8 @@ def _market_errors(settings: Settings) -> list[str]:
 
 def _sharing_errors(settings: Settings) -> list[str]:
     """Say what many processes need that is not set, and what one alone cannot be."""
-    others = {name: getattr(settings, name) for name in ("amqp_url", "redis_url", "exchange")}
+    names = ("amqp_url", "redis_url", *(["exchange"] if settings.broker == PAPER else []))
+    others = {name: getattr(settings, name) for name in names}
     if settings.is_shared:
         return [
             f"{PREFIX}{name.upper()} is not set: with {PREFIX}DATABASE_URL there are many"
@@ -232,6 +246,39 @@ def _sharing_errors(settings: Settings) -> list[str]:
             f"{PREFIX}ROLE={settings.role}: a process alone must do everything; set"
             f" {PREFIX}DATABASE_URL, or leave the role out"
         )
+    return errors
+
+
+def _broker_errors(settings: Settings) -> list[str]:
+    """Say what a broker elsewhere needs that is not set, and what belongs to another one."""
+    if settings.broker not in registry.names():
+        known = ", ".join(registry.names())
+        return [f"{PREFIX}BROKER={settings.broker}: there is no such adapter; there are {known}"]
+    if settings.broker == PAPER:
+        return [
+            f"{PREFIX}{name.upper()} is set, but the broker is the paper exchange, which has none;"
+            f" leave it out, or set {PREFIX}BROKER"
+            for name in ("broker_url", "broker_data_url", "broker_credentials")
+            if getattr(settings, name) is not None
+        ]
+    errors = [
+        f"{PREFIX}{name.upper()} is set, but belongs to the paper exchange, and the broker is"
+        f" {settings.broker}; leave it out"
+        for name in ("exchange", "faults")
+        if getattr(settings, name) is not None
+    ]
+    if settings.quotes != SIMULATED:
+        errors.append(
+            f"{PREFIX}QUOTES is set, but quotes come from {settings.broker}; leave it out"
+        )
+    folder = settings.broker_credentials
+    if folder is None or not folder.is_dir():
+        errors.append(
+            f"{PREFIX}BROKER_CREDENTIALS={folder or ''}: {settings.broker} needs a mounted folder"
+            " with the files of its key"
+        )
+    if settings.broker_url is None:
+        errors.append(f"{PREFIX}BROKER_URL is not set: say where {settings.broker} is")
     return errors
 
 
@@ -267,6 +314,12 @@ _READERS: dict[str, Callable[[str], object]] = {
     "amqp_url": setting.url("amqp", "amqps"),
     "redis_url": setting.url("redis", "rediss"),
     "exchange": setting.host_port,
+    "broker": setting.text,
+    "broker_url": setting.address("http", "https"),
+    "broker_data_url": setting.address("ws", "wss"),
+    "broker_credentials": setting.path,
+    "broker_account": setting.text,
+    "symbols": setting.text,
     "role": setting.role,
     **{f"max_{name}": setting.count for name in Bounds.__dataclass_fields__},
     "operation_deadline_s": setting.count,

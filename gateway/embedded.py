@@ -5,20 +5,25 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
-from pathlib import Path
 
-from brokers.faults import FaultScript
-from brokers.quotes.replay import Replay
-from brokers.quotes.simulated import SimulatedQuotes
-from brokers.registry import Surroundings, TakesQuotes, open_broker
+from brokers.registry import TakesQuotes
 from events.broadcaster import Handoff, News
 from events.codec import Channel, QuoteFrame, encode
 from events.relay import Relay
 from events.streams import LiveStreams
-from gateway.assembly import BROKER, VERSION, Gateway, Parts, assembled, provide_calendars
+from gateway.assembly import (
+    VERSION,
+    Gateway,
+    Parts,
+    assembled,
+    check_brokers,
+    linked_account,
+    provide_calendars,
+)
 from gateway.background import Background
-from gateway.config import SIMULATED, Settings
+from gateway.config import Settings
 from gateway.identity import identified
+from gateway.market import Remote, broker
 from gateway.system import SystemClock, TimeOrderedIds
 from persistence.opening import open_store
 from persistence.seed import seed
@@ -27,17 +32,10 @@ from trading.controller import ControlDesk
 from trading.instrument import Catalogue
 from trading.marketdata import QuoteDesk
 from trading.permit import Permits
-from trading.ports import Broker, MarketData
+from trading.ports import MarketData
 from trading.quote import Quote
 
 _FOR_EVER = 1 << 63
-
-
-def market_data(settings: Settings, clock: SystemClock) -> MarketData:
-    """Open the source of quotes; a file is read to its end and checked. Raises ReplayError."""
-    if settings.quotes == SIMULATED:
-        return SimulatedQuotes(clock, settings.seed)
-    return Replay(Path(settings.quotes), clock, settings.speed)
 
 
 async def seeded_store(settings: Settings, catalogue: Catalogue, clock: SystemClock) -> SqlStore:
@@ -52,7 +50,8 @@ async def seeded_store(settings: Settings, catalogue: Catalogue, clock: SystemCl
         clock=clock,
         version=VERSION,
     )
-    await seed(store, BROKER)
+    await seed(store, settings.broker, linked_account(settings))
+    await check_brokers(store, settings)
     return store
 
 
@@ -66,13 +65,17 @@ async def running(settings: Settings, source: MarketData) -> AsyncIterator[Gatew
     ids = TimeOrderedIds(clock)
     catalogue = Catalogue(source.instruments)
     async with AsyncExitStack() as stack:
+        if isinstance(source, Remote):
+            await source.connect()
+            stack.push_async_callback(source.close)
+            catalogue = Catalogue(source.instruments)
         store = await seeded_store(settings, catalogue, clock)
         stack.push_async_callback(store.close)
         provide_calendars(catalogue, source.clock)
         identity = await stack.enter_async_context(
             identified(settings, clock, ids, await store.identity())
         )
-        broker = _broker(settings, catalogue, clock, source)
+        adapter = broker(settings, catalogue, clock, source.clock)
         background = await stack.enter_async_context(Background.opened())
         bus = Handoff()
         news = News(bus, clock)
@@ -88,7 +91,7 @@ async def running(settings: Settings, source: MarketData) -> AsyncIterator[Gatew
             references=store.prices,
             clock=clock,
             publish=partial(_publish, bus),
-            listeners=[broker.on_quote] if isinstance(broker, TakesQuotes) else [],
+            listeners=[adapter.on_quote] if isinstance(adapter, TakesQuotes) else [],
         )
         streams = LiveStreams(reads=store.reads, quotes=quotes, news=news, clock=clock)
         background.start(news.run(), relay.run(), streams.run(), quotes.run())
@@ -100,7 +103,7 @@ async def running(settings: Settings, source: MarketData) -> AsyncIterator[Gatew
             market=source.clock,
             catalogue=catalogue,
             store=store,
-            broker=broker,
+            broker=adapter,
             identity=identity,
             doorbell=relay,
             quotes=quotes,
@@ -111,37 +114,19 @@ async def running(settings: Settings, source: MarketData) -> AsyncIterator[Gatew
         background.start(parts.halt_file().run(), parts.sealer().run())
         # The lock of the data directory is the lease here: whoever has it is the only process.
         parts.permits.extend(_FOR_EVER)
-        await want_held(store, quotes)
+        await want_held(store, quotes, settings.broker)
         session = parts.session()
         await session.start()
         stack.push_async_callback(session.stop)
         yield await stack.enter_async_context(assembled(parts, session, background))
 
 
-def _broker(
-    settings: Settings, catalogue: Catalogue, clock: SystemClock, source: MarketData
-) -> Broker:
-    faults = FaultScript.load(settings.faults) if settings.faults else FaultScript()
-    return open_broker(
-        BROKER,
-        Surroundings(
-            environment=settings.environment,
-            catalogue=catalogue,
-            clock=clock,
-            market=source.clock,
-            directory=settings.data,
-            seed=settings.seed,
-            faults=faults,
-        ),
-    )
-
-
 async def _publish(bus: Handoff, quotes: Sequence[Quote]) -> None:
     await bus.publish(Channel.QUOTES, encode(QuoteFrame(tuple(quotes))))
 
 
-async def want_held(store: SqlStore, quotes: QuoteDesk) -> None:
+async def want_held(store: SqlStore, quotes: QuoteDesk, broker_name: str) -> None:
     """Have the marks of all that is held, on which risk rests from the first order."""
-    positions = await store.reads.positions(await store.accounts_at(BROKER))
+    positions = await store.reads.positions(await store.accounts_at(broker_name))
     held = {p.symbol for p in positions if p.net_qty or p.open_buy_qty or p.open_sell_qty}
     await quotes.fresh(held)

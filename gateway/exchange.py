@@ -12,7 +12,7 @@ from brokers.faults import FaultScript
 from brokers.paper.server import run_exchange
 from gateway import log
 from gateway.config import Settings
-from gateway.embedded import market_data
+from gateway.market import market_data
 from gateway.system import SystemClock
 from trading.quantity import use_exact_arithmetic
 

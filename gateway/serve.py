@@ -19,6 +19,7 @@ from gateway.app import application
 from gateway.assembly import Gateway
 from gateway.config import ConfigError, Settings
 from gateway.config import Role as ProcessRole
+from gateway.market import market_data
 from gateway.system import SystemClock
 from gateway.token import development_token
 from security.roles import Role
@@ -76,7 +77,7 @@ async def _running(settings: Settings) -> AsyncIterator[tuple[Gateway, Instrumen
         async with shared.running(settings) as gateway:
             yield gateway, next(iter(gateway.catalogue))
     else:
-        source = embedded.market_data(settings, SystemClock())
+        source = market_data(settings, SystemClock())
         async with embedded.running(settings, source) as gateway:
             yield gateway, source.instruments[0]
 

@@ -103,6 +103,12 @@ def url(*schemes: str) -> Callable[[str], Secret]:
     return read
 
 
+def address(*schemes: str) -> Callable[[str], str]:
+    """Make what reads a URL that holds no password, and so may be shown."""
+    read = url(*schemes)
+    return lambda text: str(read(text))
+
+
 def private_url(text: str) -> str:
     """Read a URL that nobody on the way can read. Raises ValueError."""
     if not is_private(text) or urlsplit(text).query or urlsplit(text).fragment:

@@ -8,9 +8,6 @@ from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
-from brokers.paper.client import Address
-from brokers.paper.remote import RemotePaperBroker
-from brokers.quotes.remote import RemoteQuotes
 from events.broadcaster import Handoff, News
 from events.doorbell import SharedDoorbell
 from events.quotecache import QuoteCache
@@ -20,11 +17,20 @@ from events.relay import Relay
 from events.shards import LeasedOutbox, Shards
 from events.streams import LiveStreams
 from events.topology import Topology
-from gateway.assembly import BROKER, VERSION, Gateway, Parts, assembled, provide_calendars
+from gateway.assembly import (
+    VERSION,
+    Gateway,
+    Parts,
+    assembled,
+    check_brokers,
+    linked_account,
+    provide_calendars,
+)
 from gateway.background import Background
 from gateway.config import ConfigError, Role, Settings
 from gateway.identity import Identity, identified
 from gateway.leased import while_leased
+from gateway.market import Remote, broker, market_data
 from gateway.system import SystemClock, TimeOrderedIds
 from persistence.emergency import FileEmergencyJournal
 from persistence.errors import StoreRefused
@@ -45,7 +51,6 @@ from trading.store import StoreUnavailable
 
 logger = logging.getLogger(__name__)
 
-_FEED = "feed:paper"
 _SEALER = "sealer"
 _WANTED_EVERY_S = 0.25
 _END_FROZEN_EVERY_S = 1.0
@@ -59,16 +64,14 @@ class _Elsewhere:
     database: str
     amqp: str
     redis: str
-    exchange: Address
 
     @classmethod
     def of(cls, settings: Settings) -> _Elsewhere:
         match settings:
             case Settings(
                 database_url=str() as database, amqp_url=str() as amqp, redis_url=str() as redis
-            ) if settings.exchange is not None:
-                address = Address(settings.exchange.host, settings.exchange.port)
-                return cls(database=database, amqp=amqp, redis=redis, exchange=address)
+            ):
+                return cls(database=database, amqp=amqp, redis=redis)
             case _:
                 raise ConfigError("a process among many needs all of their addresses")
 
@@ -97,11 +100,10 @@ async def running(settings: Settings) -> AsyncIterator[Gateway]:
     async with AsyncExitStack() as stack:
         source = None
         if settings.role is not Role.API:
-            source = RemoteQuotes(
-                address=elsewhere.exchange, environment=settings.environment, clock=clock
-            )
-            await source.connect()
-            stack.push_async_callback(source.close)
+            source = market_data(settings, clock)
+            if isinstance(source, Remote):
+                await source.connect()
+                stack.push_async_callback(source.close)
         catalogue = Catalogue(source.instruments if source else ())
         store = await shared_store(settings, elsewhere.database, catalogue, clock)
         stack.push_async_callback(store.close)
@@ -118,10 +120,10 @@ async def running(settings: Settings) -> AsyncIterator[Gateway]:
         journal = FileEmergencyJournal(settings.data, process)
         stack.callback(journal.close)
         identity = await stack.enter_async_context(identified(settings, clock, ids, database))
-        parts = _parts(settings, elsewhere, store, events, journal, market, ids, identity)
+        parts = _parts(settings, store, events, journal, market, ids, identity)
         answers = Answers(store, clock)
         owner = _owner(parts, process, answers)
-        events.doorbell.answer(BROKER, owner.wake)
+        events.doorbell.answer(settings.broker, owner.wake)
         background.start(
             answers.run(),
             parts.halt_file().run(),
@@ -139,7 +141,7 @@ async def running(settings: Settings) -> AsyncIterator[Gateway]:
             background.start(
                 owner.run(),
                 while_leased(
-                    _FEED,
+                    f"feed:{settings.broker}",
                     leases=store.leases,
                     holder=process,
                     clock=clock,
@@ -170,7 +172,8 @@ async def shared_store(
             "the database has no instruments yet, and a process of the role api brings none:"
             " start one of the role all or session first, or run `drawbridge migrate`"
         )
-    await seed(store, BROKER)
+    await seed(store, settings.broker, linked_account(settings))
+    await check_brokers(store, settings)
     return store
 
 
@@ -245,7 +248,6 @@ def _events(
 
 def _parts(
     settings: Settings,
-    elsewhere: _Elsewhere,
     store: SqlStore,
     events: _Events,
     journal: FileEmergencyJournal,
@@ -257,9 +259,7 @@ def _parts(
     permits = Permits(clock)
 
     def open_broker() -> Broker:
-        return RemotePaperBroker(
-            address=elsewhere.exchange, environment=settings.environment, clock=clock
-        )
+        return broker(settings, store.catalogue, clock, market)
 
     return Parts(
         settings=settings,
@@ -313,7 +313,7 @@ async def _end_frozen(store: SqlStore, clock: SystemClock) -> None:
 
 def _owner(parts: Parts, process: str, answers: Answers) -> SessionOwner:
     return SessionOwner(
-        broker=BROKER,
+        broker=parts.settings.broker,
         holder=process,
         leases=parts.store.leases,
         store=parts.store,

@@ -64,16 +64,20 @@ _SIZES = {
 }
 
 
-async def seed(store: SqlStore, broker: str) -> None:
+async def seed(store: SqlStore, broker: str, linked: AccountID | None = None) -> None:
     """Fill a fresh store; one that has a tenant already is left as it is. Raises StoreUnavailable.
 
-    The accounts are served by the broker of this name.
+    The accounts are served by the broker of this name; `linked` is the only one that it serves,
+    where a key there is good for one.
     """
     if await store.accounts.tenants():
         return
-    stocks = _account("equity", "Equity", Decimal(1_000_000), broker)
-    futures = _account("futures", "Futures", Decimal(250_000), broker)
-    accounts = [stocks, futures]
+    accounts = [
+        _account("equity", "Equity", Decimal(1_000_000), broker),
+        _account("futures", "Futures", Decimal(250_000), broker),
+    ]
+    if linked is not None:
+        accounts = [_account(linked, linked.title(), Decimal(1_000_000), broker)]
     limits = [limit for account in accounts for limit in standard_limits(account.id)]
     try:
         users = [_user(name, accounts) for name in _USERS]

@@ -44,6 +44,7 @@ _ADDRESSED = sa.union(
     )
 )
 _ACCOUNT_IDS = sa.select(tables.accounts.c.id).order_by(tables.accounts.c.id)
+_BROKERS = sa.select(tables.accounts.c.broker).distinct()
 _AT_BROKER = _ACCOUNT_IDS.where(tables.accounts.c.broker == sa.bindparam("broker"))
 _OF_TENANT = _ACCOUNT_IDS.where(tables.accounts.c.tenant_id == sa.bindparam("tenant_id"))
 _OPEN_COMMANDS = (
@@ -183,6 +184,10 @@ class SqlStore:
     async def accounts_at(self, broker: str) -> Sequence[AccountID]:
         """Return the accounts that a broker serves."""
         return [row.id for row in await self._rows(_AT_BROKER, broker=broker)]
+
+    async def brokers(self) -> Sequence[str]:
+        """Return the brokers that serve any account."""
+        return [row.broker for row in await self._rows(_BROKERS)]
 
     async def account_ids(self, tenant_id: TenantID) -> Sequence[AccountID]:
         """Return the accounts of a tenant."""

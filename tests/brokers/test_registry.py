@@ -10,7 +10,7 @@ from brokers import registry
 from brokers.paper.client import Address
 from brokers.registry import Surroundings, TakesQuotes, UnknownBroker, names, open_broker
 from tests.brokers.world import FakeClock, catalogue
-from trading.ports import Broker, Environment
+from trading.ports import Broker, Environment, Unauthorized
 
 
 def surroundings(tmp_path: Path, environment: Environment = Environment.SIM) -> Surroundings:
@@ -69,7 +69,7 @@ def test_the_paper_exchange_in_this_process_is_for_the_simulation_only(
 
 
 def test_an_unknown_broker_is_refused_with_those_that_are_known(tmp_path: Path) -> None:
-    with pytest.raises(UnknownBroker, match="no broker papr: known are paper"):
+    with pytest.raises(UnknownBroker, match="no broker papr: known are alpaca, paper"):
         open_broker("papr", surroundings(tmp_path))
 
 
@@ -83,7 +83,12 @@ async def test_another_distribution_can_bring_an_adapter(
 
     monkeypatch.setattr(registry, "entry_points", points)
 
-    assert names() == ["paper", "theirs"]
+    assert names() == ["alpaca", "paper", "theirs"]
     broker = open_broker("theirs", surroundings(tmp_path))
     assert broker.capabilities.broker == "paper"
     await broker.close()
+
+
+def test_a_broker_elsewhere_needs_an_address_and_a_key(tmp_path: Path) -> None:
+    with pytest.raises(Unauthorized, match="needs an address and a key"):
+        open_broker("alpaca", surroundings(tmp_path))

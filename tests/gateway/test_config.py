@@ -36,6 +36,12 @@ GOOD = {
     "AMQP_URL": ("amqps://u:p@mq/v", Secret("amqps://u:p@mq/v")),
     "REDIS_URL": ("rediss://:p@cache/1", Secret("rediss://:p@cache/1")),
     "EXCHANGE": ("::1:8100", HostPort("::1", 8100)),
+    "BROKER": ("alpaca", "alpaca"),
+    "BROKER_URL": ("https://x.example/", "https://x.example/"),
+    "BROKER_DATA_URL": ("wss://x.example/v2", "wss://x.example/v2"),
+    "BROKER_CREDENTIALS": ("key", Path("key")),
+    "BROKER_ACCOUNT": ("mine", "mine"),
+    "SYMBOLS": ("AAPL", "AAPL"),
     "ROLE": ("session", Role.SESSION),
     **{f"MAX_{name.upper()}": ("7", 7) for name in Bounds.__dataclass_fields__},
     "OPERATION_DEADLINE_S": ("7", 7),
@@ -62,6 +68,12 @@ BAD = {
     "AMQP_URL": ["", "mq", "http://mq/", "amqp://"],
     "REDIS_URL": ["", "cache", "amqp://cache/", "redis:///0"],
     "EXCHANGE": ["", "8100", "host:", ":8100", "host:0", "host:port"],
+    "BROKER": [""],
+    "BROKER_URL": ["", "host:80", "ftp://x/", "https://"],
+    "BROKER_DATA_URL": ["", "https://x/", "wss://"],
+    "BROKER_CREDENTIALS": [""],
+    "BROKER_ACCOUNT": [""],
+    "SYMBOLS": [""],
     "ROLE": ["", "gateway", "ALL"],
     **{
         name: ["0", "-1", "1.5", "", "many", "10000001"] for name in GOOD if name.startswith("MAX_")
@@ -92,7 +104,8 @@ def test_a_variable_sets_its_setting_and_no_other(name: str) -> None:
     text, value = GOOD[name]
     settings = from_environment(named({name: text}))
 
-    changed = {each for each in Settings.__slots__ if getattr(settings, each) == value}
+    plain = Settings()
+    changed = {e for e in Settings.__slots__ if getattr(settings, e) != getattr(plain, e)}
     assert getattr(settings, name.lower()) == value
     assert settings != Settings()
     assert with_options(Settings(), {name.lower(): text}) == settings
@@ -220,3 +233,25 @@ def test_the_page_about_http_has_every_bound_with_its_default() -> None:
 
     for name in (*bounds, "operation_deadline_s"):
         assert f"| `DRAWBRIDGE_{name.upper()}` | {getattr(Settings(), name):,} |" in page
+
+
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        (
+            {"broker": "alpca"},
+            "DRAWBRIDGE_BROKER=alpca: there is no such adapter; there are alpaca",
+        ),
+        ({"broker_url": "http://127.0.0.1:1"}, "BROKER_URL is set, but the broker is the paper"),
+        ({"broker": "alpaca"}, "alpaca needs a mounted folder with the files of its key"),
+        ({"broker": "alpaca"}, "DRAWBRIDGE_BROKER_URL is not set: say where alpaca is"),
+        ({"broker": "alpaca", "faults": "f"}, "FAULTS is set, but belongs to the paper exchange"),
+        ({"broker": "alpaca", "exchange": "h:1"}, "EXCHANGE is set, but belongs to the paper"),
+        ({"broker": "alpaca", "quotes": "q.csv"}, "quotes come from alpaca; leave it out"),
+    ],
+)
+def test_what_does_not_fit_the_broker_is_said(variables: dict[str, str], said: str) -> None:
+    settings = from_environment(named({name.upper(): text for name, text in variables.items()}))
+
+    with pytest.raises(ConfigError, match=said):
+        check(settings)

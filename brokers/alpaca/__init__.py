@@ -1,0 +1,1 @@
+"""Alpaca: US stocks and coins, over its REST API and its streams."""
