@@ -34,8 +34,9 @@ def strangers(package: str, owners: dict[str, list[str]]) -> set[str]:
 
 
 def without_init(tests: Path) -> list[str]:
-    """Name the folders below tests that hold Python files but no __init__.py."""
-    folders = {path.parent for path in tests.rglob("*.py")}
+    """Name the folders below tests that hold Python files of ours but no __init__.py."""
+    ours = (path for path in tests.rglob("*.py") if "node_modules" not in path.parts)
+    folders = {path.parent for path in ours}
     return sorted(str(f.relative_to(tests)) for f in folders if not (f / "__init__.py").exists())
 
 
