@@ -80,7 +80,8 @@ class BrokerReport(BrokerEvent):
     """A claimed execution report. Instants are UTC nanoseconds; `transact_time` is the broker's.
 
     `order_qty`, `price` and `stop_px` are the terms after a REPLACED. `reopened` says that a
-    TRADE_CANCEL or TRADE_CORRECT put a finished order back to work.
+    TRADE_CANCEL or TRADE_CORRECT put a finished order back to work. `cum_qty`(14) is what the order
+    had traded then, as the broker counts; None where it does not say.
     """
 
     exec_type: ExecType
@@ -93,6 +94,7 @@ class BrokerReport(BrokerEvent):
     order_qty: Qty | None = None
     price: Px | None = None
     stop_px: Px | None = None
+    cum_qty: Qty | None = None
     reopened: bool = False
     origin: Origin = Origin.BROKER
     ord_rej_reason: OrdRejReason | None = None

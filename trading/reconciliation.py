@@ -42,6 +42,12 @@ def differences(
     return claims
 
 
+def misses_a_fill(order: Order, news: object) -> bool:
+    """Tell whether a report claims that an order has traded more than is recorded of it."""
+    claimed = news.cum_qty if isinstance(news, BrokerReport) else None
+    return claimed is not None and claimed > order.cum_qty
+
+
 def retirements(order: Order, fills: Sequence[Fill], report: BrokerReport) -> list[BrokerReport]:
     """Return the claims that make room for a broker's own fill: deduced ones that it accounts for.
 

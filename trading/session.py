@@ -18,6 +18,7 @@ from trading.monitor import Monitor
 from trading.permit import Permits
 from trading.ports import Broker, BrokerError, Clock, Doorbell
 from trading.reconciler import Reconciler
+from trading.reconciliation import misses_a_fill
 from trading.recorder import Doubted, Due, Found, News, Recorder, Returned
 from trading.sending import attempt
 from trading.store import Reads, Store, StoreUnavailable
@@ -336,7 +337,7 @@ class BrokerSession:
             state = command.state if command else None
             if order is None:
                 continue
-            if isinstance(news, BrokerUnknown):
+            if isinstance(news, BrokerUnknown) or misses_a_fill(order, news):
                 self._start(self._compare(order.wire_id, order.last_seq), "compare")
             elif isinstance(news, Doubted) and state is CommandState.IN_DOUBT:
                 self._start(self._inquire(news.wire_id, order.wire_id), "inquire")

@@ -201,6 +201,8 @@ class Claims:
             raw=update.raw,
             exec_type=exec_type,
             transact_time=update.at,
+            # A successor counts its own fills alone, and a bust may come between two events.
+            cum_qty=update.order.filled_qty if update.order.replaces is None else None,
             **terms,  # type: ignore[arg-type]  # fields of the report, by name
         )
 

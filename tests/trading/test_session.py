@@ -320,3 +320,15 @@ async def test_after_a_gap_in_the_stream_what_was_missed_is_found_within_a_secon
         await house.clock.advance(1)
 
         assert house.order(order).status is OrdStatus.FILLED
+
+
+async def test_a_report_that_counts_more_than_was_told_has_the_order_looked_up() -> None:
+    async with House().open() as house:
+        order = await working(house)
+        at = at_broker(house.order(order), status=OrdStatus.CANCELED, cum_qty=D(40), avg_px=D(9))
+        house.broker.known[order.wire_id] = at
+        house.broker.tell(report(ExecType.CANCELED, order.wire_id, cum_qty=D(40)))
+        await settle()
+
+        after = house.order(order)
+        assert [after.status, after.cum_qty] == [OrdStatus.CANCELED, 40]
