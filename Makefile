@@ -1,7 +1,7 @@
 # Everything a clone needs: make and Python 3.12 or later. Only `setup`, `lock` and npm use the network.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-browser test-foreign test-crash test-crowd test-services test-slow \
+.PHONY: help setup run test test-browser test-conformance test-foreign test-crash test-crowd test-services test-slow \
 	test-faults bench check lint types imports sdl-check documents-check format sdl lint-deploy lock clean
 
 # Where it is set, each of the suites' many processes compiles and rewrites every file for itself.
@@ -60,6 +60,9 @@ test-faults: setup ## Kill gateways and servers that it starts itself; needs Pos
 
 test-foreign: setup $(NODE_MODULES) ## Meet clients, audits and made-up operations of others; needs Node.js 20
 	$(BIN)/pytest -m foreign $(ARGS)
+
+test-conformance: setup ## Put every adapter through the kit; ARGS="--broker NAME" takes one, --table reports
+	$(BIN)/pytest tests/conformance/brokers -m conformance --numprocesses auto $(ARGS)
 
 test-browser: setup ## Drive GraphiQL in a real Chromium; CHROMIUM=PATH says where it is
 	@[ -n "$(CHROMIUM)" ] || { echo 'No Chromium found: install one, or give CHROMIUM=PATH.' >&2; exit 1; }
