@@ -7,7 +7,7 @@ from pathlib import Path
 
 from brokers.alpaca.client import AlpacaClient
 from brokers.alpaca.feed import Feed
-from brokers.alpaca.fence import Credentials
+from brokers.alpaca.fence import Credentials, check_key, check_url
 from brokers.link.breaker import Breaker
 from brokers.link.budget import Budget
 from brokers.link.http import Http, Timeouts
@@ -19,6 +19,8 @@ from trading.ports import Clock, Environment
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AlpacaSettings:
     """Where Alpaca is, the key, and which of our accounts the key's account is.
+
+    Raises Unauthorized where host or key are of another environment.
 
     `watermark_s` is how often, in seconds, the stream is compared with the account, and
     `arrival_s` how long after an order has left a "not found" is no proof: it may be on its way.
@@ -32,6 +34,11 @@ class AlpacaSettings:
     timeouts: Timeouts = field(default_factory=Timeouts)
     watermark_s: float = 5.0
     arrival_s: float = 5.0
+
+    def __post_init__(self) -> None:
+        """Stand before the fence, so that nobody gets a link past it."""
+        check_url(self.url, self.environment)
+        check_key(self.credentials, self.environment)
 
 
 class AlpacaLink:

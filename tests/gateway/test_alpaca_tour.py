@@ -1,0 +1,139 @@
+"""The tour with Alpaca as the broker, over PostgreSQL and RabbitMQ: the same tests, word for word.
+
+What Alpaca does not trade is left out: futures, currencies, and orders that are good till a date;
+and so is that a stop has been triggered, of which it does not tell.
+"""
+
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.faults.services import database, found
+from tests.gateway import test_tour as tour
+from tests.gateway.client import Client
+from tests.gateway.process import (
+    DRAWBRIDGE,
+    STOP_S,
+    Running,
+    drawbridge,
+    environment,
+    free_port,
+    running,
+)
+from tests.gateway.tokens import minted
+
+pytestmark = pytest.mark.services
+
+test_market = tour.test_a_market_order_fills_at_the_quote
+test_crossing = tour.test_a_limit_order_that_crosses_fills_no_worse_than_its_price
+test_resting = tour.test_a_limit_order_below_the_market_rests_is_replaced_and_canceled
+test_stop = tour.test_a_stop_waits_and_one_that_is_reached_fills
+test_not_at_once = tour.test_what_cannot_trade_at_once_is_canceled
+test_at_once = tour.test_what_can_trade_at_once_does
+test_cancel_all = tour.test_all_orders_are_canceled_by_symbol_by_side_or_at_once
+test_preview = tour.test_a_preview_says_what_risk_would_and_places_nothing
+test_balance = tour.test_positions_and_cash_are_what_the_fills_come_to
+test_halt = tour.test_a_halt_refuses_orders_lets_cancels_pass_and_takes_two_to_lift
+test_reduce = tour.test_an_account_that_only_reduces_takes_what_closes
+test_stream = tour.test_a_stream_from_the_first_report_goes_on_live
+test_resume = tour.test_a_stream_resumes_where_it_broke_without_a_gap_or_a_repeat
+test_fills = tour.test_fills_arrive_for_one_who_only_watches
+test_cursor = tour.test_a_cursor_beyond_the_log_is_refused
+
+
+@contextmanager
+def simulated(folder: Path) -> Iterator[str]:
+    """Run a simulator of Alpaca; give its address. It is ended by its own process."""
+    port, log = free_port(), folder / "simulator.log"
+    command = (DRAWBRIDGE, "simulate", "alpaca", "--port", port, "--data", folder / "simulator")
+    with log.open("w") as errors:
+        process = subprocess.Popen(
+            # More than Alpaca allows in a minute, which the tour does not take.
+            [*map(str, command), "--rate-limit", "1000"],
+            env=environment(),
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+        )
+    assert process.stdout is not None
+    try:
+        assert "is open" in process.stdout.readline(), log.read_text()
+        yield f"http://127.0.0.1:{port}"
+        process.terminate()
+        assert process.wait(STOP_S) == 0, log.read_text()
+    finally:
+        process.kill()
+        process.wait(STOP_S)
+        process.stdout.close()
+
+
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """Run a gateway among many, of which there is one, with Alpaca as the broker."""
+    folder = tmp_path_factory.mktemp("alpaca")
+    with (
+        found() as services,
+        database(services.postgres) as database_url,
+        simulated(folder) as url,
+        running(
+            folder / "data",
+            broker="alpaca",
+            broker_url=url,
+            broker_credentials=str(folder / "simulator" / "credentials"),
+            database_url=database_url,
+            amqp_url=services.amqp,
+            redis_url=services.redis,
+        ) as gateway,
+    ):
+        yield gateway
+
+
+@pytest.fixture(scope="module")
+def trader(gateway: Running) -> Iterator[Client]:
+    with Client(gateway.url, minted(gateway.data, "trader")) as client:
+        yield client
+
+
+def test_the_broker_and_what_it_can_do_are_shown(trader: Client) -> None:
+    query = "{ gateway { brokers { broker environment replace replay securityTypes } } }"
+    [shown] = trader.data(query)["brokers"]
+
+    assert (shown["broker"], shown["environment"], shown["replace"]) == ("alpaca", "SIM", "NEW_ID")
+    assert set(shown["securityTypes"]) == {"COMMON_STOCK", "CRYPTO_SPOT"}
+
+
+def test_what_the_broker_does_not_take_is_refused_by_risk(trader: Client) -> None:
+    refused = trader.place(
+        **tour.terms(
+            ordType="LIMIT",
+            price=tour.below(trader),
+            timeInForce="GOOD_TILL_DATE",
+            expireTime="2099-01-01T00:00:00Z",
+        )
+    )
+
+    assert (refused["ordStatus"], refused["rejectedBy"]) == ("REJECTED", "GATEWAY")
+    failed = [each for each in refused["riskDecision"]["checks"] if each["verdict"] != "PASS"]
+    assert [each["code"] for each in failed] == ["UNSUPPORTED_BY_BROKER"]
+
+
+@pytest.mark.slow
+def test_a_key_of_another_world_is_refused_at_the_start(tmp_path: Path) -> None:
+    (tmp_path / "key_id").write_text("AKMADEUP\n")
+    (tmp_path / "secret_key").write_text("made-up\n")
+    refused = drawbridge(
+        "serve",
+        "--data",
+        tmp_path / "data",
+        "--port",
+        free_port(),
+        broker="alpaca",
+        broker_url="http://127.0.0.1:1",
+        broker_credentials=str(tmp_path),
+    )
+
+    assert refused.returncode == 2
+    assert "the key is of Alpaca's environment live, and this gateway of sim" in refused.stderr
