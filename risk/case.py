@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
@@ -151,6 +152,10 @@ class Case:
             "strategy_id": order.strategy_id,
         }
 
+    @property
+    def _is_traded(self) -> bool:
+        return self.instrument.security_type in self.capabilities.security_types
+
     def _instrument_facts(self) -> InstrumentFacts:
         instrument, period = self.instrument, self.period
         return {
@@ -165,7 +170,8 @@ class Case:
             "market_time": self.market_time,
             "opens_at": period.opens_at if period else None,
             "closes_at": period.closes_at if period else None,
-            "ord_types": _names(self.capabilities.ord_types),
+            # None at all, where the broker does not trade this kind of instrument.
+            "ord_types": _names(self.capabilities.ord_types if self._is_traded else ()),
             "times_in_force": _names(self.capabilities.times_in_force),
         }
 
@@ -288,5 +294,5 @@ def _period(instrument: Instrument, market_time: int) -> Period | None:
 
 
 @cache
-def _names(members: frozenset[StrEnum]) -> str:
+def _names(members: Iterable[StrEnum]) -> str:
     return " ".join(sorted(members))

@@ -15,6 +15,8 @@ from tests.risk.cases import clear, codes, held, wanted
 from tests.trading.builders import (
     AAPL,
     ACCOUNT,
+    ES,
+    FUTURE,
     NOW,
     STOCK,
     D,
@@ -26,6 +28,7 @@ from tests.trading.builders import (
 from tests.trading.fakes import CAPABILITIES, ManualClock
 from trading.account import TradingState
 from trading.decision import Verdict
+from trading.instrument import SecurityType
 from trading.order import (
     OrdType,
     Side,
@@ -98,3 +101,13 @@ def test_the_first_refusal_gives_the_reason() -> None:
     assert refusal is not None
     assert refusal.verdict is Verdict.REFUSE
     assert refusal.reason is OrdRejReason.INVALID_PRICE_INCREMENT
+
+
+def test_what_a_broker_does_not_trade_is_refused_whatever_the_type_of_the_order() -> None:
+    stocks = replace(CAPABILITIES, security_types=frozenset({SecurityType.COMMON_STOCK}))
+    gate = RiskGate({"fake": stocks}, ManualClock())
+
+    assert gate.clear(wanted(), STOCK, books(), NOW).approved is not None
+    refused = gate.clear(wanted(symbol=ES, price=D(4000)), FUTURE, books(), NOW)
+    assert refused.approved is None
+    assert "UNSUPPORTED_BY_BROKER" in codes(refused.decision)
