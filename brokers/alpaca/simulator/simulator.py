@@ -65,6 +65,10 @@ class Simulator:
         """Take in a quote, in the order of the market."""
         self.venue.on_quote(quote)
         self.quotes[quote.symbol] = quote
+        self.look_again()
+
+    def look_again(self) -> None:
+        """Have every stream of quotes look for what it has not told."""
         moved, self.quoted = self.quoted, asyncio.Event()
         moved.set()
 

@@ -157,6 +157,7 @@ class Streams:
                 wanted.update(given.get("quotes") or [])
                 lists = {"trades": [], "quotes": sorted(wanted), "bars": []}
                 await _say(socket, {"T": "subscription", **lists})
+                self._simulator.look_again()
             case _:
                 await _say(socket, {"T": "error", "code": 400, "msg": "invalid syntax"})
 
