@@ -18,6 +18,7 @@ from gateway import config, control, document, permissions
 from gateway.account import NewAccount, add_account, migrate
 from gateway.assembly import VERSION
 from gateway.audit import add_audit, run_audit
+from gateway.brokers import accounts
 from gateway.config import ConfigError, Settings
 from gateway.control import MODES, Word
 from gateway.exchange import exchange
@@ -75,6 +76,8 @@ _OPTIONS = (
     "broker_credentials",
     "broker_account",
 )
+_DESTINATIONS = {"broker": "with_broker"}
+"""Limits have an option of that name too, which is a scope."""
 _EXCHANGE_PORT = "8100"
 _SIMULATOR_PORT = "8200"
 
@@ -142,8 +145,14 @@ def _market(settings: Settings, options: argparse.Namespace) -> None:
         simulate(settings, replays=not options.no_replay, rate_limit=options.rate_limit)
 
 
+def _accounts(settings: Settings) -> str:
+    config.check(settings)
+    return asyncio.run(accounts(settings))
+
+
 _PRINTED: Mapping[str, Callable[[argparse.Namespace], str]] = {
     "sdl": lambda _: sdl(),
+    "broker": lambda options: f"{_accounts(_settings(options))}\n",
     "documents": lambda options: f"{asyncio.run(_documents(_settings(options), options))}\n",
     "risk": lambda options: f"{asyncio.run(run_risk(_settings(options), options))}\n",
     "permissions": lambda _: permissions.table(),
@@ -198,7 +207,7 @@ def _documents(settings: Settings, options: argparse.Namespace) -> Coroutine[Non
 
 
 def _settings(options: argparse.Namespace) -> Settings:
-    given = {name: getattr(options, name, None) for name in _OPTIONS}
+    given = {n: getattr(options, _DESTINATIONS.get(n, n), None) for n in _OPTIONS}
     return config.with_options(config.from_environment(os.environ), given)
 
 
@@ -225,6 +234,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_serve(commands)
     _add_exchange(commands)
     _add_simulate(commands)
+    asking = commands.add_parser("broker", help="ask the broker whose key is mounted")
+    _add_data(asking)
     _add_token(commands)
     _add_account(commands)
     _add_control(commands)
@@ -240,7 +251,7 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("permissions", help="print who may do what")
     checking = commands.add_parser("check-config", help="validate the settings and show them")
     for name in _OPTIONS:
-        checking.add_argument(f"--{name.replace('_', '-')}")
+        checking.add_argument(f"--{name.replace('_', '-')}", dest=_DESTINATIONS.get(name, name))
     return parser
 
 
@@ -254,7 +265,8 @@ def _add_serve(commands: _Commands) -> None:
     _add_data(serving)
     serving.add_argument("--issuer", help="the OAuth2 issuer of tokens (one for development)")
     serving.add_argument("--role", help="api, session or all: with many processes (all)")
-    serving.add_argument("--broker", help="paper, alpaca, or another adapter (paper)")
+    to = _DESTINATIONS["broker"]
+    serving.add_argument("--broker", dest=to, help="paper, alpaca, or another adapter (paper)")
     serving.add_argument("--broker-url", help="where the broker is", metavar="URL")
     serving.add_argument("--broker-credentials", help="folder of its key", metavar="DIR")
     serving.add_argument("--broker-account", help="our account there (equity)", metavar="ID")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass
 from enum import StrEnum, unique
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from trading.account import Account, Position
 from trading.books import Books
@@ -30,7 +30,7 @@ from trading.order import (
     Side,
     TimeInForce,
 )
-from trading.quantity import Px, Qty
+from trading.quantity import Money, Px, Qty
 from trading.quote import Quote
 
 
@@ -226,6 +226,24 @@ class BrokerOrder:
     """The newest replace or cancel that it has taken, which settles a doubt about that command."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BrokerAccount:
+    """An account as the broker shows it: its own number for it, and money in `currency`.
+
+    `currency` is of ISO 4217; margins are what is tied up now.
+    """
+
+    number: str
+    account_id: AccountID
+    currency: str
+    is_blocked: bool
+    cash: Money
+    equity: Money
+    buying_power: Money
+    initial_margin: Money
+    maintenance_margin: Money
+
+
 @dataclass(frozen=True, slots=True)
 class Snapshot[T]:
     """A broker's list. One that is not complete is never evidence that something is absent."""
@@ -275,6 +293,14 @@ class Broker(Protocol):
         self, accounts: Collection[AccountID]
     ) -> Snapshot[tuple[AccountID, InstrumentID, Qty]]:
         """Return the net positions. Raises BrokerError."""
+
+
+@runtime_checkable
+class ShowsAccounts(Protocol):
+    """A broker that keeps accounts of its own, with money in them, and shows those of our key."""
+
+    async def accounts(self) -> Snapshot[BrokerAccount]:
+        """Return the accounts that the session may trade. Raises BrokerError."""
 
 
 class MarketData(Protocol):

@@ -30,6 +30,7 @@ from trading.instrument import Catalogue, SecurityType
 from trading.order import ApprovedOrder, ApprovedReplace, Order
 from trading.ports import (
     Ack,
+    BrokerAccount,
     BrokerError,
     BrokerOrder,
     Capabilities,
@@ -294,6 +295,12 @@ class AlpacaBroker:
         return Snapshot(
             [(account_id, *self._shown.position(each)) for each in given], complete=True
         )
+
+    async def accounts(self) -> Snapshot[BrokerAccount]:
+        """Return the one account of the key. Raises BrokerError."""
+        self._check_open()
+        shown = self._shown.account(await self._client.account(), self._settings.account_id)
+        return Snapshot([shown], complete=True)
 
 
 def _admit(account: Mapping[str, Any], environment: Environment) -> None:

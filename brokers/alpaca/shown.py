@@ -9,9 +9,9 @@ from brokers.alpaca.chains import Chain
 from brokers.alpaca.messages import STATUSES, AlpacaOrder, number, text
 from brokers.alpaca.requests import Requests
 from brokers.alpaca.symbols import Symbols
-from trading.ids import InstrumentID, SecondaryOrderID, WireID
+from trading.ids import AccountID, InstrumentID, SecondaryOrderID, WireID
 from trading.order import OrdStatus
-from trading.ports import BrokerOrder, Unavailable
+from trading.ports import BrokerAccount, BrokerOrder, Unavailable
 from trading.quantity import ZERO, Qty, average
 
 
@@ -57,6 +57,24 @@ class Shown:
                 return canceled
             case _:
                 return WireID(leaf.client_order_id) if leaf.replaces is not None else None
+
+    def account(self, given: Mapping[str, Any], account_id: AccountID) -> BrokerAccount:
+        """Read an account, which is this one of ours. Raises Unavailable."""
+        try:
+            blocked = given.get("account_blocked") or given.get("trading_blocked")
+            return BrokerAccount(
+                number=text(given, "account_number"),
+                account_id=account_id,
+                currency=text(given, "currency"),
+                is_blocked=bool(blocked) or given.get("status") != "ACTIVE",
+                cash=number(given, "cash") or ZERO,
+                equity=number(given, "equity") or ZERO,
+                buying_power=number(given, "buying_power") or ZERO,
+                initial_margin=number(given, "initial_margin") or ZERO,
+                maintenance_margin=number(given, "maintenance_margin") or ZERO,
+            )
+        except (KeyError, ValueError, ArithmeticError) as error:
+            raise Unavailable(f"Alpaca's account cannot be read: {error!r}") from error
 
     def position(self, given: Mapping[str, Any]) -> tuple[InstrumentID, Qty]:
         """Read a position: a short one is below zero. Raises Unavailable."""

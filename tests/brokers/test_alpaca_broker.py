@@ -300,11 +300,11 @@ async def test_the_key_is_in_no_log(open_desk: Opening) -> None:
 
 
 async def test_the_last_requests_of_a_budget_are_kept_for_cancels(open_desk: Opening) -> None:
-    desk = await open_desk(rate_limit=60)
+    desk = await open_desk(rate_limit=32)
     await desk.submit(REST)
 
     async def submit_on() -> None:
-        for number in range(60):
+        for number in range(32):
             await desk.submit(new(f"x{number}", Side.BUY, 1, 80))
 
     with pytest.raises(RateLimited, match="kept for cancels"):
@@ -315,3 +315,17 @@ async def test_the_last_requests_of_a_budget_are_kept_for_cancels(open_desk: Ope
         WireID("c1"),
     )
     assert desk.orders[0].status == "canceled"
+
+
+async def test_the_account_of_the_key_is_shown_with_its_money(open_desk: Opening) -> None:
+    desk = await open_desk()
+    await desk.submit(BUY)
+    await desk.heard.until("NEW", "TRADE")
+    shown = await desk.broker.accounts()
+
+    [account] = shown.items
+    assert shown.complete
+    assert (account.account_id, account.currency, account.is_blocked) == ("a", "USD", False)
+    assert account.number.startswith("SIM")
+    assert account.cash == 1_000_000 - 5 * 101
+    assert account.equity == account.cash + 5 * Decimal("100.5")

@@ -71,18 +71,27 @@ def simulated(folder: Path) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("alpaca")
+
+
+@pytest.fixture(scope="module")
+def access(folder: Path) -> Iterator[dict[str, str]]:
+    """Run a simulator; say how it is reached, as settings."""
+    with simulated(folder) as url:
+        key = folder / "simulator" / "credentials"
+        yield {"broker": "alpaca", "broker_url": url, "broker_credentials": str(key)}
+
+
+@pytest.fixture(scope="module")
+def gateway(folder: Path, access: dict[str, str]) -> Iterator[Running]:
     """Run a gateway among many, of which there is one, with Alpaca as the broker."""
-    folder = tmp_path_factory.mktemp("alpaca")
     with (
         found() as services,
         database(services.postgres) as database_url,
-        simulated(folder) as url,
         running(
             folder / "data",
-            broker="alpaca",
-            broker_url=url,
-            broker_credentials=str(folder / "simulator" / "credentials"),
+            **access,
             database_url=database_url,
             amqp_url=services.amqp,
             redis_url=services.redis,
@@ -118,6 +127,18 @@ def test_what_the_broker_does_not_take_is_refused_by_risk(trader: Client) -> Non
     assert (refused["ordStatus"], refused["rejectedBy"]) == ("REJECTED", "GATEWAY")
     failed = [each for each in refused["riskDecision"]["checks"] if each["verdict"] != "PASS"]
     assert [each["code"] for each in failed] == ["UNSUPPORTED_BY_BROKER"]
+
+
+def test_the_account_of_a_key_is_asked_for_on_the_command_line(
+    access: dict[str, str], tmp_path: Path
+) -> None:
+    shown = drawbridge("broker", "--data", tmp_path, **access)
+    here = drawbridge("broker", "--data", tmp_path)
+
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert "SIM000000001, here equity: open, USD: cash " in shown.stdout
+    assert here.returncode == 2
+    assert "paper keeps no accounts of its own" in here.stderr
 
 
 @pytest.mark.slow
