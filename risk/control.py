@@ -95,6 +95,11 @@ class Control:
         [only] = self.facts
         return lambda facts: (facts[only],)
 
+    @cached_property
+    def _readers(self) -> Mapping[str, Callable[[str], Value]]:
+        """How each stored input is read back as the type that the function declares."""
+        return {name: _reader(hint) for name, hint in self.types.items()}
+
     def check(self, **inputs: Value) -> Check:
         """Judge these inputs, and keep them with the verdict."""
         stored = {name: text(value) for name, value in inputs.items()}
@@ -114,7 +119,10 @@ class Control:
 
         Raises LookupError, TypeError or ValueError for inputs that are not this control's.
         """
-        inputs = {name: _value(each, self.types[name]) for name, each in stored.items()}
+        read = self._readers
+        inputs = {
+            name: None if each is None else read[name](each) for name, each in stored.items()
+        }
         return self.written(self.judge(**inputs), stored)
 
     def written(self, finding: Finding, stored: Inputs) -> Check:
@@ -191,14 +199,15 @@ def text(value: object) -> str | None:
     return str(value)
 
 
-def _value(stored: str | None, hint: object) -> Value:
-    """Read a stored input back as the type that its control declares."""
-    if stored is None:
-        return None
+def _reader(hint: object) -> Callable[[str], Value]:
+    """Return what reads a stored input back. Raises TypeError for what no control can take."""
     kinds = typing.get_args(hint) or (hint,)
     kind = next(k for k in kinds if k is not type(None))
     if kind is bool:
-        return stored == "true"
+        return _TRUTH.__getitem__
     if isinstance(kind, type) and issubclass(kind, (Decimal, int, str)):
-        return kind(stored)
+        return kind
     raise TypeError(f"a control cannot take {kind}")
+
+
+_TRUTH = {"true": True, "false": False}

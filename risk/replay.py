@@ -20,6 +20,8 @@ def _difference(check: Check) -> str | None:
         again = control.replay(check.inputs)
     except (LookupError, TypeError, ValueError, ArithmeticError) as error:
         return f"control={check.name}: its inputs cannot be judged: {error!r}"
+    if again == check:
+        return None
     for each in fields(check):
         stored, judged = getattr(check, each.name), getattr(again, each.name)
         if stored != judged:
