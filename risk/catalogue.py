@@ -144,7 +144,7 @@ CATALOGUE: tuple[Entry, ...] = (
             "Monitors beside the order path, which only tighten: exposure, losses, breaks.",
             "account",
             "RTS 6 articles 16(5) and 17.",
-            "tests/trading/test_monitor.py",
+            "tests/trading/test_recomputation.py",
         ),
     ),
 )

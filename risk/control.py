@@ -120,9 +120,7 @@ class Control:
         Raises LookupError, TypeError or ValueError for inputs that are not this control's.
         """
         read = self._readers
-        inputs = {
-            name: None if each is None else read[name](each) for name, each in stored.items()
-        }
+        inputs = {name: None if each is None else read[name](each) for name, each in stored.items()}
         return self.written(self.judge(**inputs), stored)
 
     def written(self, finding: Finding, stored: Inputs) -> Check:

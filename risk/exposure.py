@@ -11,6 +11,7 @@ from decimal import Decimal
 
 from risk.control import LIMIT_NOT_SET, PASSED, REFERENCE_MISSING, Finding, control
 from trading.limits import LimitName
+from trading.losses import DRAWDOWN_LIMIT, LOSS_LIMIT
 from trading.reject import OrdRejReason as Reason
 
 
@@ -119,7 +120,7 @@ def daily_loss(
     Beyond it the account is REDUCING from the same commit on, until two people release it. Scope:
     account. Source: FIA best practices 2024; RTS 6 article 15(4).
     """
-    return _lost(session_equity, equity, reduces, limit, "LOSS_LIMIT")
+    return _lost(session_equity, equity, reduces, limit, LOSS_LIMIT)
 
 
 @control(Reason.OTHER, LimitName.MAX_DRAWDOWN)
@@ -134,10 +135,10 @@ def drawdown(
     Beyond it the account is REDUCING from the same commit on, until two people release it. Scope:
     account. Source: FIA best practices 2024; RTS 6 article 15(4).
     """
-    return _lost(peak_equity, equity, reduces, limit, "DRAWDOWN_LIMIT")
+    return _lost(peak_equity, equity, reduces, limit, DRAWDOWN_LIMIT)
 
 
-LATCHED = frozenset({"LOSS_LIMIT", "DRAWDOWN_LIMIT"})
+LATCHED = frozenset({LOSS_LIMIT, DRAWDOWN_LIMIT})
 """Codes that make an account REDUCING in the commit that records the refusal."""
 
 

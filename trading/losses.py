@@ -13,6 +13,9 @@ from trading.quantity import Money, Px, plain
 from trading.quote import Quote
 from trading.valuation import burden, total
 
+LOSS_LIMIT, DRAWDOWN_LIMIT = "LOSS_LIMIT", "DRAWDOWN_LIMIT"
+"""What the gate and the monitor say of an account that is beyond a limit of loss."""
+
 _NS_PER_MS = 1_000_000
 
 
@@ -50,8 +53,8 @@ def beyond(conduct: Conduct, worth: Money | None, limits: Limits, at: int) -> It
     What is not known is not beyond: neither without a mark, nor without a limit.
     """
     losses = (
-        (LimitName.MAX_DAILY_LOSS, "LOSS_LIMIT", "session_equity", conduct.session_equity),
-        (LimitName.MAX_DRAWDOWN, "DRAWDOWN_LIMIT", "peak_equity", conduct.peak_equity),
+        (LimitName.MAX_DAILY_LOSS, LOSS_LIMIT, "session_equity", conduct.session_equity),
+        (LimitName.MAX_DRAWDOWN, DRAWDOWN_LIMIT, "peak_equity", conduct.peak_equity),
     )
     for name, code, measure, begun in losses:
         limit = limits.get(name, at=at)
