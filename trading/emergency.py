@@ -66,7 +66,8 @@ class KnownOrders:
     def remember(self, orders: Iterable[Order]) -> None:
         """Take in orders as they were committed; those that have ended are forgotten."""
         for order in orders:
-            if order.is_open and len(self._orders) < _KNOWN_MAX:
+            room = order.id in self._orders or len(self._orders) < _KNOWN_MAX
+            if order.is_open and room:
                 self._orders[order.id] = order
             else:
                 self._orders.pop(order.id, None)

@@ -14,6 +14,7 @@ from trading.command import CommandKind, CommandState
 from trading.desk import OrderDesk
 from trading.emergency import EmergencyCancel, EmergencyDesk, KnownOrders, read_in
 from trading.execution import ExecType, ExecutionReport, OrderCancelReject
+from trading.ids import ClOrdID, OrderID
 from trading.order import Order, OrdStatus
 from trading.outcome import OutcomeUnknown, WaitFor
 from trading.ports import Unavailable
@@ -244,3 +245,16 @@ def test_an_order_that_has_ended_is_forgotten() -> None:
     known.remember([order(status=OrdStatus.FILLED)])
 
     assert known.find(cancel(of=working_order.cl_ord_id)) is None
+
+
+def test_one_that_is_known_stays_so_when_there_is_no_room_for_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("trading.emergency._KNOWN_MAX", 1)
+    known, working_order = KnownOrders(), order(status=OrdStatus.NEW)
+    known.remember([working_order])
+    another = replace(working_order, id=OrderID("another"), cl_ord_id=ClOrdID("another"))
+    known.remember([replace(working_order, cl_ord_id=ClOrdID("replaced")), another])
+
+    assert known.find(cancel(of="replaced")) is not None
+    assert known.find(cancel(of="another")) is None
