@@ -15,7 +15,7 @@ from trading.books import Books
 from trading.exposure import Fold, differences
 from trading.ids import AccountID
 from trading.instrument import Catalogue
-from trading.store import Evidence
+from trading.store import Evidence, StoreUnavailable
 
 logger = logging.getLogger(__name__)
 
@@ -116,8 +116,13 @@ class Recomputation:
         self._proofs[account_id] = Fold()
 
     async def _keep(self, account_id: AccountID) -> None:
-        await self.evidence.keep(account_id, self._folds[account_id], self.epoch)
-        self._unkept[account_id] = 0
+        """Keep a checkpoint; where the store is too busy for it now, the next page tries again."""
+        try:
+            await self.evidence.keep(account_id, self._folds[account_id], self.epoch)
+        except StoreUnavailable as error:
+            logger.warning("the checkpoint of %s is not kept: %s", account_id, error)
+        else:
+            self._unkept[account_id] = 0
 
 
 async def recounted(

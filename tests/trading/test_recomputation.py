@@ -245,6 +245,25 @@ async def test_the_next_owner_reads_what_came_after_the_checkpoint() -> None:
     assert watched.unlike == []
 
 
+@pytest.mark.usefixtures("small_pages")
+async def test_a_checkpoint_that_cannot_be_kept_now_stalls_nothing_and_is_kept_later() -> None:
+    watched = Watched()
+    watched.evidence.is_busy = True
+    async with watched.house.open():
+        order = await watched.hold()
+        for number in range(5):
+            await fill(watched, order, f"late-{number}")
+        await watched.look()
+        await watched.steps(3)
+        assert watched.evidence.kept == {}
+        watched.evidence.is_busy = False
+        await fill(watched, order, "last")
+        await watched.look()
+
+    assert watched.evidence.kept[ACCOUNT][1].net_qty == {AAPL: D(106)}
+    assert watched.unlike == []
+
+
 WRONG = {
     "a quantity": Fold(1, {AAPL: D(99)}),
     "an instrument too many": Fold(1, {AAPL: D(100), ES: D(1)}),

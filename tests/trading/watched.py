@@ -17,6 +17,7 @@ from trading.monitor import Monitor
 from trading.order import Order
 from trading.outcome import ApprovalRequired
 from trading.scope import Scope, ScopeKind
+from trading.store import StoreOverloaded
 
 ACTIVE, REDUCING, HALTED = TradingState
 MINE = Scope(ScopeKind.ACCOUNT, ACCOUNT)
@@ -40,6 +41,7 @@ class MemoryEvidence:
     house: House
     kept: dict[AccountID, tuple[int, Fold]] = field(default_factory=dict)
     meanwhile: Callable[[], None] = lambda: None
+    is_busy: bool = False
 
     async def books(self, accounts: Collection[AccountID]) -> Books:
         state = self.house.store.state
@@ -77,6 +79,8 @@ class MemoryEvidence:
         return {each: self.kept[each][1] for each in accounts if each in self.kept}
 
     async def keep(self, account_id: AccountID, fold: Fold, epoch: int) -> None:
+        if self.is_busy:
+            raise StoreOverloaded("no connection is free")
         if epoch >= self.kept.get(account_id, (0, fold))[0]:
             self.kept[account_id] = epoch, fold
 
