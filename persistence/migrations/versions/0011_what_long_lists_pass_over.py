@@ -28,7 +28,15 @@ def upgrade() -> None:
     """Build them."""
     for name, (table, columns, rows) in _INDEXES.items():
         where = sa.text(rows.replace("IS true", "IS 1") if _is_sqlite() else rows)
-        op.create_index(name, table, columns, sqlite_where=where, postgresql_where=where)
+        op.create_index(
+            name,
+            table,
+            columns,
+            sqlite_where=where,
+            postgresql_where=where,
+            # Who has millions of rows builds them before, beside those who write.
+            if_not_exists=True,
+        )
 
 
 def _is_sqlite() -> bool:
