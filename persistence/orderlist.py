@@ -26,9 +26,9 @@ _ORDERS = tables.orders
 _NEWEST = (
     ORDERS.select()
     .where(_ORDERS.c.account_id == sa.bindparam("account_id"))
-    .order_by(_ORDERS.c.id.desc())
     .limit(sa.bindparam("first"))
 )
+_BY_ID, _BY_SYMBOL = _ORDERS.c.id.desc(), _ORDERS.c.symbol.desc()
 _AFTER = _ORDERS.c.id < sa.bindparam("after")
 _SIDE = _ORDERS.c.side == sa.bindparam("side")
 _ANY = "*"
@@ -51,22 +51,27 @@ def newest_orders(
 @lru_cache(256)
 def _query(which: OrderFilter, names: int, is_after: bool) -> Query:  # noqa: FBT001
     """Make the query for orders by so many conditions; which symbol it is stays open."""
-    parts = [
-        _NEWEST.where(
-            *conditions, *([_SIDE] if which.side else []), *([_AFTER] if is_after else [])
-        )
-        for conditions in product(_statuses(which), _symbols(which, names))
-    ]
+    common = [*([_SIDE] if which.side else []), *([_AFTER] if is_after else [])]
+    statuses = _statuses(which)
+    if which.symbol is None:
+        parts = [_NEWEST.where(status, *common).order_by(_BY_ID) for status in statuses]
+    else:
+        parts = [
+            _NEWEST.where(status, _is_symbol(number), *common).order_by(_BY_SYMBOL, _BY_ID)
+            for status, number in product(statuses, range(names))
+        ]
     if len(parts) == 1:
         return parts[0]
     found = sa.union_all(*(sa.select(part.subquery()) for part in parts)).subquery()
     return sa.select(found).order_by(found.c.id.desc()).limit(sa.bindparam("first"))
 
 
-def _symbols(which: OrderFilter, names: int) -> Sequence[_Condition]:
-    if which.symbol is None:
-        return [sa.true()]
-    return [_ORDERS.c.symbol == sa.bindparam(f"symbol_{number}") for number in range(names)]
+def _is_symbol(number: int) -> _Condition:
+    # Equality, in words that leave the order of symbols to be asked for: only the index of symbols
+    # has it. Of a plain one the planner thinks, without knowing which symbol it is, that any order
+    # is as good as another, and reads back through all that are of another symbol.
+    name: sa.BindParameter[str] = sa.bindparam(f"symbol_{number}")
+    return sa.and_(_ORDERS.c.symbol >= name, _ORDERS.c.symbol <= name)
 
 
 def _statuses(which: OrderFilter) -> Sequence[_Condition]:
