@@ -29,6 +29,9 @@ class OutboxRow:
 
 _ROWS = Rows(OutboxRow, tables.outbox)
 _OLDEST = _ROWS.select().order_by(tables.outbox.c.id).limit(sa.bindparam("first"))
+_OLDEST_BY_SHARD = (
+    _ROWS.select().order_by(tables.outbox.c.shard, tables.outbox.c.id).limit(sa.bindparam("first"))
+)
 _DELETE = tables.outbox.delete().where(within(tables.outbox.c.id, "ids"))
 
 
@@ -58,17 +61,19 @@ class Outbox:
             await self._database.write(Connection.run, _DELETE, {"ids": ids})
 
 
+def _is_shard(number: int) -> sa.ColumnElement[bool]:
+    # Equality, in words that leave the order of shards to be asked for: only their index has it.
+    shard: sa.BindParameter[int] = sa.bindparam(f"shard_{number}")
+    return sa.and_(tables.outbox.c.shard >= shard, tables.outbox.c.shard <= shard)
+
+
 @cache
 def _oldest_of(count: int) -> Query:
     """Make the query for the oldest rows of so many shards, and of those that have none noted.
 
     Each shard's oldest are looked up on their own: those of others may be piled up before them.
     """
-    shard = tables.outbox.c.shard
-    conditions = [shard == sa.bindparam(f"shard_{number}") for number in range(count)]
-    parts = [
-        sa.select(_OLDEST.where(condition).subquery())
-        for condition in (*conditions, shard.is_(None))
-    ]
+    conditions = [*map(_is_shard, range(count)), tables.outbox.c.shard.is_(None)]
+    parts = [sa.select(_OLDEST_BY_SHARD.where(each).subquery()) for each in conditions]
     oldest = sa.union_all(*parts).subquery()
     return sa.select(oldest).order_by(oldest.c.id).limit(sa.bindparam("first"))

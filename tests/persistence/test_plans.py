@@ -94,10 +94,35 @@ def explained(connection: Connection, statement: str, values: Any, mode: str) ->
 
 
 def kept(connection: Connection, statement: str, values: Any) -> Any:
-    """Return the plan by which the connection runs a statement."""
+    """Return the plan by which the connection runs a statement, as the server logs it.
+
+    EXPLAIN of the statement would make another plan, for these very values.
+    """
     assert isinstance(connection, DirectConnection)
-    explain = f"EXPLAIN (ANALYZE, BUFFERS, TIMING OFF, FORMAT JSON) {statement}"
-    return json.loads(connection._ask(explain, *values)[0][0])[0]["Plan"]
+    logged: list[str] = []
+
+    def listen(_: object, message: Any) -> None:
+        logged.append(message.message)
+
+    for each in TOLD:
+        run(connection, each)
+    connection._driver.add_log_listener(listen)
+    connection._ask(statement, *values)
+    run(connection, "SET LOCAL auto_explain.log_min_duration = -1")
+    connection._driver.remove_log_listener(listen)
+    [plan] = [each.partition("plan:")[2] for each in logged if "plan:" in each]
+    return json.loads(plan)["Plan"]
+
+
+TOLD = (
+    "LOAD 'auto_explain'",
+    "SET LOCAL auto_explain.log_analyze = on",
+    "SET LOCAL auto_explain.log_buffers = on",
+    "SET LOCAL auto_explain.log_timing = off",
+    "SET LOCAL auto_explain.log_format = json",
+    "SET LOCAL client_min_messages = log",
+    "SET LOCAL auto_explain.log_min_duration = 0",
+)
 
 
 def nodes(plan: dict[str, Any]) -> list[dict[str, Any]]:
