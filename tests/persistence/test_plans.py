@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
@@ -15,8 +16,8 @@ from persistence.postgresql import PostgresqlDatabase
 from persistence.store import SqlStore
 from tests.persistence.changes import A, B, load, place, save, statements
 from tests.persistence.jobs import execute, run
-from tests.persistence.samples import AAPL, decision, fill
-from tests.persistence.test_reads import look_at_everything
+from tests.persistence.samples import AAPL, TENANT, decision, fill
+from tests.persistence.test_reads import look_at_everything, look_at_reads
 from trading.books import Books, Wants
 from trading.execution import ExecType
 from trading.ids import ClOrdID, OrderID
@@ -93,7 +94,7 @@ def explained(connection: Connection, statement: str, values: Any, mode: str) ->
     return kept(connection, statement, values)
 
 
-def kept(connection: Connection, statement: str, values: Any) -> Any:
+def kept(connection: Connection, statement: str, values: Any, first: Sequence[str] = ()) -> Any:
     """Return the plan by which the connection runs a statement, as the server logs it.
 
     EXPLAIN of the statement would make another plan, for these very values.
@@ -104,14 +105,15 @@ def kept(connection: Connection, statement: str, values: Any) -> Any:
     def listen(_: object, message: Any) -> None:
         logged.append(message.message)
 
-    for each in TOLD:
+    for each in (*TOLD, *first):
         run(connection, each)
     connection._driver.add_log_listener(listen)
     connection._ask(statement, *values)
+    run(connection, "RESET ROLE")
     run(connection, "SET LOCAL auto_explain.log_min_duration = -1")
     connection._driver.remove_log_listener(listen)
-    [plan] = [each.partition("plan:")[2] for each in logged if "plan:" in each]
-    return json.loads(plan)["Plan"]
+    plans = [each.partition("plan:")[2] for each in logged if "plan:" in each]
+    return json.loads(plans[0])["Plan"]
 
 
 TOLD = (
@@ -132,6 +134,24 @@ def nodes(plan: dict[str, Any]) -> list[dict[str, Any]]:
 def read_whole(plan: dict[str, Any]) -> list[dict[str, Any]]:
     scans = [each for each in nodes(plan) if each["Node Type"] == "Seq Scan"]
     return [each for each in scans if each["Relation Name"] in GROWING]
+
+
+async def test_nor_does_what_is_read_as_a_role_that_sees_one_tenant(store: SqlStore) -> None:
+    await save(store, traded)
+    assert isinstance(store._database, PostgresqlDatabase)
+    await Administration(store._database._writing.url).write(grow)
+    with statements() as seen:
+        await look_at_reads(store.reads)
+
+    for statement, values in seen:
+        if statement.startswith("SELECT"):
+            plan = await store._database.write(kept, statement, values, AS_TENANT)
+            assert not read_whole(plan), statement
+            touched = plan["Shared Hit Blocks"] + plan["Shared Read Blocks"]
+            assert touched < 200, (statement, touched)
+
+
+AS_TENANT = (f"SET LOCAL drawbridge.tenant = '{TENANT}'", "SET LOCAL ROLE drawbridge_tenant")
 
 
 @pytest.mark.parametrize("mode", ["force_custom_plan", "force_generic_plan"])

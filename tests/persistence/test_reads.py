@@ -10,6 +10,7 @@ import pytest
 from persistence import tables
 from persistence.bare import BareConnection
 from persistence.connection import Connection
+from persistence.reads import SqlReads
 from persistence.store import SqlStore
 from tests.persistence import samples
 from tests.persistence.changes import A, B, load, place, refuse_cancel, save, statements
@@ -277,7 +278,18 @@ async def look_at_everything(store: SqlStore) -> None:
     await store.queued([A])
     await store.command_states([WireID("x")])
     await store.outbox.pending(10, range(SHARDS))
-    reads = store.reads
+    await look_at_reads(store.reads)
+    await store.reads.limits(A)
+    await store.prices.ages([AAPL])
+    evidence = store.evidence
+    await evidence.books([A])
+    await evidence.ledger(A, 0, 10)
+    await evidence.fills(A, 0, 10, 10)
+    await evidence.checkpoints([A])
+    await evidence.newest_breaks([A], list(BreakKind))
+
+
+async def look_at_reads(reads: SqlReads) -> None:
     await reads.orders(A, ALL, 10, OrderID("x"))
     for which in FILTERS:
         await reads.orders(A, which, 10, None)
@@ -289,18 +301,11 @@ async def look_at_everything(store: SqlStore) -> None:
     await reads.fills_of([OrderID("x")])
     await reads.positions([A])
     await reads.heads([A])
-    await reads.limits(A)
     await reads.decision(A, ClOrdID("x"))
     await reads.decision_of(OrderID("x"))
     await reads.breaks(A, 10)
     await reads.state_changes(0)
-    await store.prices.ages([AAPL])
-    evidence = store.evidence
-    await evidence.books([A])
-    await evidence.ledger(A, 0, 10)
-    await evidence.fills(A, 0, 10, 10)
-    await evidence.checkpoints([A])
-    await evidence.newest_breaks([A], list(BreakKind))
+    await reads.reports_at([(A, 1)])
 
 
 async def test_a_session_finds_what_is_queued_and_anyone_how_far_it_got(store: SqlStore) -> None:
