@@ -1,11 +1,15 @@
-"""Logs: one line of JSON for each record, on standard error."""
+"""Logs: one line of JSON for each record, on standard error, with nothing secret in it."""
 
 from __future__ import annotations
 
 import json
 import logging
 import sys
+import traceback
 from datetime import UTC, datetime
+from types import TracebackType
+
+from security.redaction import redact
 
 
 class JsonLines(logging.Formatter):
@@ -21,7 +25,7 @@ class JsonLines(logging.Formatter):
         }
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return json.dumps(line, ensure_ascii=False)
+        return json.dumps(_each_redacted(line), ensure_ascii=False)
 
 
 def configure(level: str) -> None:
@@ -29,8 +33,20 @@ def configure(level: str) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines())
     logging.basicConfig(level=level, handlers=[handler], force=True)
+    sys.excepthook = _excepthook
     logging.getLogger("uvicorn.access").disabled = True
     logging.getLogger("httpx2").setLevel(logging.WARNING)  # it has a line for each request
     # These log an error at each of their own tries; events.rabbitmq says once what that means.
     for name in ("aiormq", "aio_pika"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
+def _each_redacted(line: dict[str, str]) -> dict[str, str]:
+    return {name: redact(text) for name, text in line.items()}
+
+
+def _excepthook(
+    kind: type[BaseException], error: BaseException, where: TracebackType | None
+) -> None:
+    """Write what ends the process as Python would, but redacted: it may quote a broker's answer."""
+    sys.stderr.write(redact("".join(traceback.format_exception(kind, error, where))))
