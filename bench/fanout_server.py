@@ -113,6 +113,7 @@ def drawbridge() -> tuple[list[BaseRoute], Callable[[int, int], Awaitable[None]]
             catalogue=catalogue,
             gateway=nothing,
             acts=nothing,
+            links=nothing,
             ids=ids,
         )
 

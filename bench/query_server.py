@@ -120,6 +120,7 @@ def drawbridge() -> ASGIApp:
             catalogue=nothing,
             gateway=nothing,
             acts=nothing,
+            links=nothing,
             ids=ids,
         )
 

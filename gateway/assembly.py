@@ -16,6 +16,7 @@ from gateway.background import Background
 from gateway.config import PAPER, Settings
 from gateway.haltfile import HaltFile, halt_file
 from gateway.identity import Identity
+from gateway.links import link_desk
 from gateway.system import SystemClock, TimeOrderedIds
 from persistence.errors import StoreRefused
 from persistence.store import SqlStore
@@ -37,6 +38,7 @@ from trading.emergency import EmergencyDesk, KnownOrders
 from trading.ids import AccountID
 from trading.instrument import Catalogue
 from trading.limitdesk import LimitDesk
+from trading.linkdesk import LinkDesk
 from trading.monitor import Monitor
 from trading.permission import Principal
 from trading.permit import Permits
@@ -207,8 +209,9 @@ async def assembled(
     authentication = parts.identity.authentication(parts.store.directory, parts.clock)
     revocations = RevocationWatch(parts.store.directory, parts.clock)
     revocations.tell(authentication.forget)
-    background.start(registry.run(), revocations.run())
-    context = _context(parts, queue, clerk, schema)
+    links = link_desk(parts.settings, parts.store, parts.clock, parts.ids)
+    background.start(registry.run(), revocations.run(), links.run())
+    context = _context(parts, queue, clerk, schema, links)
     queue.start()
     try:
         yield Gateway(
@@ -237,7 +240,7 @@ def _reads(parts: Parts, principal: Principal | None) -> Reads:
 
 
 def _context(
-    parts: Parts, queue: CommandQueue, clerk: Clerk, schema: Schema
+    parts: Parts, queue: CommandQueue, clerk: Clerk, schema: Schema, links: LinkDesk
 ) -> Callable[..., Context]:
     return partial(
         Context,
@@ -260,6 +263,7 @@ def _context(
         ),
         revocations=RevocationDesk(store=parts.store.directory, clock=parts.clock),
         acts=parts.store.audit,
+        links=links,
         streams=parts.streams,
         quotes=parts.quotes,
         catalogue=parts.catalogue,

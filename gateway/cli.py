@@ -22,6 +22,7 @@ from gateway.brokers import accounts
 from gateway.config import ConfigError, Settings
 from gateway.control import MODES, Word
 from gateway.exchange import exchange
+from gateway.keys import add_keys, run_keys
 from gateway.limits import REFUSALS as LIMIT_REFUSALS
 from gateway.limits import add_limits, run_limits
 from gateway.risk import RiskDiffers, add_risk, run_risk
@@ -31,6 +32,8 @@ from gateway.token import token_of_directory
 from persistence.errors import StoreRefused
 from resolvers.root import sdl
 from security.development import IssuerRefused
+from security.envelope import KeyUnavailable, SecretRefused
+from security.redaction import redact
 from security.roles import Role
 from security.sealing import KeysRefused
 from serving.manifest import ManifestError
@@ -52,9 +55,11 @@ _REFUSALS = (
     GatewayError,
     IssuerRefused,
     JournalError,
+    KeyUnavailable,
     KeysRefused,
     ManifestError,
     ReplayError,
+    SecretRefused,
     StoreRefused,
     StoreUnavailable,
     *LIMIT_REFUSALS,
@@ -94,7 +99,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return _run(options)
     except _REFUSALS as refusal:
-        print(f"drawbridge: {refusal}", file=sys.stderr)
+        print(f"drawbridge: {redact(str(refusal))}", file=sys.stderr)
         return _EXIT_REFUSED
     except RiskDiffers as differs:
         print(f"drawbridge: {differs}", file=sys.stderr)
@@ -122,9 +127,8 @@ def _run(options: argparse.Namespace) -> int:
             print(f"added the account {options.id}")
         case "halt" | "release" | "approve" | "states":
             return asyncio.run(_control(settings, options))
-        case "limits" | "audit":
-            run = run_limits if options.command == "limits" else run_audit
-            text, status = asyncio.run(run(settings, options))
+        case "limits" | "audit" | "keys":
+            text, status = asyncio.run(_TOLD[options.command](settings, options))
             print(text)
             return status
         case "migrate":
@@ -148,6 +152,10 @@ def _market(settings: Settings, options: argparse.Namespace) -> None:
 def _accounts(settings: Settings) -> str:
     config.check(settings)
     return asyncio.run(accounts(settings))
+
+
+_TOLD = {"limits": run_limits, "audit": run_audit, "keys": run_keys}
+"""Commands with actions of their own, which say what to print and the exit status."""
 
 
 _PRINTED: Mapping[str, Callable[[argparse.Namespace], str]] = {
@@ -243,6 +251,7 @@ def _parser() -> argparse.ArgumentParser:
     add_risk(commands)
     add_limits(commands)
     add_audit(commands)
+    add_keys(commands)
     migrating = commands.add_parser("migrate", help="bring the store's schema up to date")
     _add_data(migrating)
     granted = "the PostgreSQL role that gateways log in as, which then has what they need"

@@ -15,6 +15,7 @@ from gateway import setting
 from gateway.setting import HostPort, Network, Role, Secret
 from resolvers.bounds import Bounds
 from security.rates import Rate, Traffic
+from security.redaction import redact
 from serving.operation import DEADLINE_S
 from trading.ports import Environment
 
@@ -91,6 +92,10 @@ class Settings:
     rate_read: int = 2_000
     rate_subscribe: int = 5_000
     audit_keys: Path | None = None
+    keys: str = "local"
+    vault_token: Path | None = None
+    pkcs11_pin: Path | None = None
+    links: Path | None = None
     log_level: str = "INFO"
 
     @property
@@ -135,7 +140,7 @@ def from_environment(variables: Mapping[str, str]) -> Settings:
         try:
             values[field] = _READERS[field](text)
         except ValueError as error:
-            shown = "…" if field in _SECRETS else repr(text)
+            shown = "…" if field in _SECRETS or "@" in text else repr(text)
             errors.append(f"{name}={shown}: {error}")
     if errors:
         raise ConfigError("\n".join(errors))
@@ -297,7 +302,7 @@ def describe(settings: Settings) -> str:
         shown = "(set, not shown)" if isinstance(value, Secret) else value
         if isinstance(value, tuple):
             shown = ",".join(map(str, value))
-        lines.append(f"{PREFIX}{field.name.upper()}={'' if value is None else shown}")
+        lines.append(f"{PREFIX}{field.name.upper()}={'' if value is None else redact(str(shown))}")
     return "\n".join(lines)
 
 
@@ -331,6 +336,10 @@ _READERS: dict[str, Callable[[str], object]] = {
     "trusted_proxies": setting.networks,
     **{f"rate_{each}": setting.count for each in Traffic},
     "audit_keys": setting.path,
+    "keys": setting.text,
+    "vault_token": setting.path,
+    "pkcs11_pin": setting.path,
+    "links": setting.path,
     "log_level": setting.level,
 }
 

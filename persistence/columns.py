@@ -122,6 +122,23 @@ class Checks(TypeDecorator[Sequence[Check]]):
         )
 
 
+class Octets(TypeDecorator[bytes]):
+    """Bytes, as hexadecimal text, which either database shows alike."""
+
+    impl = sa.Text
+    cache_ok = True
+
+    def process_bind_param(self, value: bytes | None, dialect: Dialect) -> str | None:
+        """Write bytes."""
+        del dialect
+        return None if value is None else value.hex()
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> bytes | None:
+        """Read bytes."""
+        del dialect
+        return None if value is None else bytes.fromhex(value)
+
+
 class ScopedStates(TypeDecorator[tuple[ScopedState, ...]]):
     """What holds for some of an account's orders, as JSON; empty where nothing does."""
 

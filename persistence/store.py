@@ -20,6 +20,7 @@ from persistence.evidence import SqlEvidence
 from persistence.frozen import end_frozen
 from persistence.leases import SqlLeases
 from persistence.limits import KnownLimits, SqlLimits
+from persistence.link import SqlLinks
 from persistence.loading import lock
 from persistence.lock import DirectoryLock
 from persistence.mapping import APPROVAL_REQUESTS, COMMANDS, ORDERS
@@ -124,6 +125,7 @@ class SqlStore:
         self.catalogue = catalogue
         self._known = KnownLimits()
         self.audit = SqlAudit(database)
+        self.links = SqlLinks(database)
         self.limits = SqlLimits(database, self._known)
         self.reads = SqlReads(database, catalogue, self._known)
         self.prices = SqlReferencePrices(database)

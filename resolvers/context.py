@@ -19,6 +19,8 @@ from trading.ids import AccountID, OrderID, TenantID, UserID
 from trading.instrument import Catalogue
 from trading.limitrequest import LimitRequest, LimitVersion
 from trading.limits import Limit
+from trading.link import Link
+from trading.linkdesk import LinkBegun
 from trading.order import Order
 from trading.outcome import (
     AmendResult,
@@ -120,6 +122,28 @@ class Revocations(Protocol):
         """Revoke a user's tokens that were issued before an instant, or until now."""
 
 
+class Links(Protocol):
+    """Where accounts are linked to brokers. It checks entitlement, and raises GatewayError."""
+
+    async def links(self, principal: Principal) -> Sequence[Link]:
+        """Return the links of accounts that the caller may read."""
+
+    async def begin(self, principal: Principal, account_id: AccountID, broker: str) -> LinkBegun:
+        """Begin a link."""
+
+    async def complete(self, principal: Principal, redirected_to: str) -> Link:
+        """Take the broker's answer."""
+
+    async def approve(self, principal: Principal, link_id: str) -> Link:
+        """Let a link be used that another person has made."""
+
+    async def rotate(self, principal: Principal, link_id: str) -> Link:
+        """Refresh a link's tokens now."""
+
+    async def unlink(self, principal: Principal, link_id: str) -> Link:
+        """End a link."""
+
+
 class Acts(Protocol):
     """The record of administrative acts."""
 
@@ -148,6 +172,7 @@ class Context:
     gateway: Gateway
     ids: IdSource
     acts: Acts
+    links: Links
     address: str = ""
     """Where the caller's connection came from, as the record of acts has it."""
     rows: int = FIRST_MAX

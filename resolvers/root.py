@@ -28,6 +28,7 @@ from resolvers.execution import ExecutionQuery, ExecutionSubscription
 from resolvers.executor import leaves, mend_attributes
 from resolvers.inputs import prepare_inputs
 from resolvers.limits import LimitMutation, LimitQuery
+from resolvers.link import LinkMutation, LinkQuery
 from resolvers.operation import Prepared, Preparer, Refused
 from resolvers.order import OrderMutation, OrderQuery
 from resolvers.quote import QuoteQuery, QuoteSubscription
@@ -48,12 +49,13 @@ class Query(
     ControlQuery,
     LimitQuery,
     AuditQuery,
+    LinkQuery,
 ):
     pass
 
 
 @strawberry.type(description="What can be done.")
-class Mutation(OrderMutation, ControlMutation, LimitMutation, RevocationMutation):
+class Mutation(OrderMutation, ControlMutation, LimitMutation, RevocationMutation, LinkMutation):
     pass
 
 

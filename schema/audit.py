@@ -24,6 +24,12 @@ enum(
     UNBIND_CLIENT="A client was let send any document again.",
     EXPORT_AUDIT="Records were exported.",
     REVOKE_TOKENS="A user's tokens were revoked.",
+    BEGIN_LINK="A link to a broker was begun.",
+    COMPLETE_LINK="A broker's answer was brought.",
+    APPROVE_LINK="A link was approved.",
+    ROTATE_LINK="A link's tokens were refreshed by hand.",
+    UNLINK="A link was ended.",
+    ROTATE_KEYS="Secrets were put under a new key.",
 )
 
 enum(

@@ -27,8 +27,16 @@ _READ = frozenset(
         Permission.TRADING_STATE_READ,
     }
 )
-_READ_SCHEMA = _READ | {Permission.LIMITS_READ, Permission.SCHEMA_READ}
-_CONTROL = _READ_SCHEMA | {Permission.TRADING_STATE_WRITE, Permission.LIMITS_WRITE}
+_READ_SCHEMA = _READ | {
+    Permission.LIMITS_READ,
+    Permission.LINKS_READ,
+    Permission.SCHEMA_READ,
+}
+_CONTROL = _READ_SCHEMA | {
+    Permission.TRADING_STATE_WRITE,
+    Permission.LIMITS_WRITE,
+    Permission.LINKS_WRITE,
+}
 _AUDIT = _READ_SCHEMA | {Permission.AUDIT_READ}
 
 # Duties are apart: who sets trading states and limits places no orders. Two roles may set them,

@@ -26,6 +26,8 @@ class Permission(StrEnum):
     SCHEMA_READ = "schema:read"
     TOKENS_REVOKE = "tokens:revoke"
     AUDIT_READ = "audit:read"
+    LINKS_READ = "links:read"
+    LINKS_WRITE = "links:write"
 
 
 @unique

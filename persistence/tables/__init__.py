@@ -39,6 +39,7 @@ from persistence.tables.limits import (
     limit_values,
     limit_versions,
 )
+from persistence.tables.link import links, sealed_secrets
 from persistence.tables.order import (
     CANCEL_COMMAND,
     ENDED_ORDER,
@@ -86,6 +87,7 @@ __all__ = [
     "limit_requests",
     "limit_values",
     "limit_versions",
+    "links",
     "metadata",
     "orders",
     "outbox",
@@ -94,6 +96,7 @@ __all__ = [
     "reports",
     "scope_states",
     "sealed_pages",
+    "sealed_secrets",
     "seals",
     "stream_cursors",
     "tenants",

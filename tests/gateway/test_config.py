@@ -53,6 +53,10 @@ GOOD = {
     "TRUSTED_PROXIES": ("10.0.0.5, ::1/128", (ip_network("10.0.0.5"), ip_network("::1"))),
     "AUDIT_KEYS": ("keys.json", Path("keys.json")),
     **{f"RATE_{each.upper()}": ("7", 7) for each in Traffic},
+    "KEYS": ("aws-kms:alias/drawbridge,local", "aws-kms:alias/drawbridge,local"),
+    "VAULT_TOKEN": ("token", Path("token")),
+    "PKCS11_PIN": ("pin", Path("pin")),
+    "LINKS": ("links.json", Path("links.json")),
     "LOG_LEVEL": ("debug", "DEBUG"),
 }
 BAD = {
@@ -87,6 +91,10 @@ BAD = {
     "TRUSTED_PROXIES": ["", "proxy", "10.0.0.1/8", "10.0.0.5,"],
     "AUDIT_KEYS": [""],
     **{f"RATE_{each.upper()}": ["0", "-1", "1.5", "", "many"] for each in Traffic},
+    "KEYS": [""],
+    "VAULT_TOKEN": [""],
+    "PKCS11_PIN": [""],
+    "LINKS": [""],
     "LOG_LEVEL": ["LOUD", "", "NOTSET"],
 }
 

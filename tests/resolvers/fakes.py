@@ -36,6 +36,8 @@ from trading.ids import (
 from trading.instrument import Catalogue, Instrument, SecurityType
 from trading.limitrequest import LimitRequest, LimitRequestState, LimitVersion
 from trading.limits import Limit, LimitName, Limits, LimitScope, LimitSet
+from trading.link import Link, LinkState
+from trading.linkdesk import LinkBegun
 from trading.order import Order, OrdStatus, OrdType, Side, TimeInForce
 from trading.outcome import (
     AmendResult,
@@ -74,6 +76,22 @@ def an_account(account_id: AccountID = OURS, last_seq: int = 0) -> Account:
         broker="paper",
         cash=Decimal("1000.50"),
         last_seq=last_seq,
+    )
+
+
+def a_link() -> Link:
+    return Link(
+        id="l1",
+        tenant_id=TENANT,
+        account_id=OURS,
+        broker="alpaca",
+        state=LinkState.ACTIVE,
+        requested_by=UserID("ann"),
+        requested_at=NOON,
+        state_digest="",
+        state_expires_at=NOON,
+        token_expires_at=NOON + 1000,
+        refreshed_at=NOON,
     )
 
 
@@ -485,6 +503,36 @@ def a_limit_request(state: LimitRequestState = LimitRequestState.PENDING) -> Lim
     )
 
 
+class FakeLinks:
+    """One link of ours, of which everything can be asked; `commands` are what was asked."""
+
+    def __init__(self, commands: list[Any]) -> None:
+        self.commands = commands
+
+    async def links(self, principal: Principal) -> Sequence[Link]:
+        return [a_link()] if principal.may_read(OURS) else []
+
+    async def begin(self, principal: Principal, account_id: AccountID, broker: str) -> LinkBegun:
+        self.commands.append((principal, account_id, broker))
+        return LinkBegun(a_link(), "https://broker.example/authorize?state=s")
+
+    async def complete(self, principal: Principal, redirected_to: str) -> Link:
+        return self._done(principal, redirected_to)
+
+    async def approve(self, principal: Principal, link_id: str) -> Link:
+        return self._done(principal, link_id)
+
+    async def rotate(self, principal: Principal, link_id: str) -> Link:
+        return self._done(principal, link_id)
+
+    async def unlink(self, principal: Principal, link_id: str) -> Link:
+        return self._done(principal, link_id)
+
+    def _done(self, principal: Principal, about: str) -> Link:
+        self.commands.append((principal, about))
+        return a_link()
+
+
 class FakeActs:
     """Two acts of our tenant."""
 
@@ -621,6 +669,7 @@ class World:
             limits=self.limits,
             acts=self.acts,
             revocations=RevocationDesk(store=self.revocations, clock=FakeClock(NOON)),
+            links=FakeLinks(self.desk.commands),
             reads=self.reads,
             streams=self.streams,
             quotes=self.quotes,

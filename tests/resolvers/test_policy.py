@@ -213,6 +213,7 @@ WHOSE: Mapping[str, frozenset[Role]] = {
     "Query.instruments": EVERYBODY,
     "Query.tradingStates": EVERYBODY,
     "Query.acts": frozenset({Role.AUDITOR}),
+    "Query.links": STAFF,
     "Query.limits": STAFF,
     "Query.limitVersions": STAFF,
     "Query.limitRequests": STAFF,
@@ -227,6 +228,11 @@ WHOSE: Mapping[str, frozenset[Role]] = {
     "Mutation.denyLimits": CONTROLLERS,
     "Mutation.withdrawLimits": CONTROLLERS,
     "Mutation.revokeTokens": frozenset({Role.OPERATOR}),
+    "Mutation.beginLink": CONTROLLERS,
+    "Mutation.completeLink": CONTROLLERS,
+    "Mutation.approveLink": CONTROLLERS,
+    "Mutation.rotateLink": CONTROLLERS,
+    "Mutation.unlink": CONTROLLERS,
     "Subscription.orderReports": EVERYBODY,
     "Subscription.fills": EVERYBODY,
     "Subscription.quotes": EVERYBODY,
@@ -263,6 +269,11 @@ MUTATIONS = {
     "denyLimits": '(requestId: "r1", reason: "r")',
     "withdrawLimits": '(requestId: "r1")',
     "revokeTokens": '(userId: "u1", reason: "r")',
+    "beginLink": '(accountId: "ours", broker: "alpaca")',
+    "completeLink": '(redirectedTo: "https://app.example/?state=s")',
+    "approveLink": '(id: "l1")',
+    "rotateLink": '(id: "l1")',
+    "unlink": '(id: "l1")',
 }
 
 

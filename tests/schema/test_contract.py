@@ -26,6 +26,7 @@ from schema import (
     execution,
     instrument,
     limits,
+    link,
     order,
     quote,
     viewer,
@@ -130,6 +131,8 @@ WITHHELD: dict[type, set[str]] = {
     quote.Quote: set(),
     viewer.Viewer: {"token_id", "address"},
     audit.Act: {"tenant_id"},
+    link.BrokerLink: {"tenant_id", "state_digest", "state_expires_at"},
+    link.LinkBegun: set(),
 }
 
 
