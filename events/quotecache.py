@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from itertools import batched
 
+from redis import CredentialProvider
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
@@ -49,11 +50,20 @@ class QuoteCache:
     @classmethod
     @asynccontextmanager
     async def opened(
-        cls, url: str, environment: Environment, database: str, clock: Clock
+        cls,
+        url: str,
+        environment: Environment,
+        database: str,
+        clock: Clock,
+        credentials: CredentialProvider | None = None,
     ) -> AsyncIterator[QuoteCache]:
-        """Use the Redis at `redis://user:password@host/number`; it is connected to when needed."""
+        """Use the Redis at `redis://user:password@host/number`; it is connected to when needed.
+
+        `credentials` stand for those of the address, which then has none.
+        """
         redis = Redis.from_url(
             url,
+            credential_provider=credentials,
             socket_timeout=ANSWER_WITHIN_S,
             socket_connect_timeout=ANSWER_WITHIN_S,
             # Once more, because the first try may meet a connection that a restart has ended.

@@ -26,6 +26,7 @@ from events.broadcaster import Handoff
 from events.codec import Channel
 from events.relay import BusUnavailable
 from events.topology import Topology
+from trading.mounted import now
 from trading.ports import Clock
 
 logger = logging.getLogger(__name__)
@@ -149,7 +150,7 @@ class _Line:
 @asynccontextmanager
 async def _line(url: str, name: str, *, confirms: bool) -> AsyncIterator[_Line]:
     """Open a connection and a channel, and close them however it ends, both within bounds."""
-    connection = Connection(make_url(url, heartbeat=HEARTBEAT_S, name=name))
+    connection = Connection(make_url(now(url), heartbeat=HEARTBEAT_S, name=name))
     try:
         async with asyncio.timeout(OPEN_WITHIN_S):
             await connection.connect()

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gateway.config import Settings
+from gateway.login import redis_login
 from gateway.system import SystemClock, TimeOrderedIds
 from security.authentication import Authentication, Demands, Tokens, Users
 from security.development import DevelopmentIssuer, open_issuer
@@ -55,7 +56,7 @@ async def identified(
         replays: Replays = LocalReplays(clock)
         account: Account = LocalAccount(clock)
         if settings.redis_url is not None:
-            redis = await stack.enter_async_context(connected(settings.redis_url))
+            redis = await stack.enter_async_context(connected(*redis_login(settings.redis_url)))
             prefix = f"drawbridge:{settings.environment}:{database}"
             replays = SharedReplays(redis, prefix, clock)
             account = SharedAccount(redis, prefix, clock)

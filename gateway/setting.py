@@ -12,10 +12,12 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from security.url import is_private
+from trading.mounted import Mounted
 from trading.ports import Environment
 
 type Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
+_FILE = "file:"
 _PORT_MAX = 65535
 _COUNT_MAX = 10_000_000
 
@@ -33,6 +35,10 @@ class Secret(str):
     """A setting that may hold a password, and so is never shown."""
 
     __slots__ = ()
+
+
+class MountedSecret(Mounted, Secret):
+    """A secret that lies in a file, and is read again by whoever connects."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +93,11 @@ def text(text: str) -> str:
 
 
 def url(*schemes: str) -> Callable[[str], Secret]:
-    """Make what reads a URL with one of these schemes."""
+    """Make what reads a URL with one of these schemes, or `file:` and the file that it lies in."""
 
     def read(text: str) -> Secret:
+        if text.startswith(_FILE):
+            return _mounted(Path(text.removeprefix(_FILE).removeprefix("//")), read)
         try:
             parts = urlsplit(text)
             fits = parts.scheme in schemes and parts.hostname and parts.port != 0
@@ -107,6 +115,15 @@ def address(*schemes: str) -> Callable[[str], str]:
     """Make what reads a URL that holds no password, and so may be shown."""
     read = url(*schemes)
     return lambda text: str(read(text))
+
+
+def _mounted(file: Path, check: Callable[[str], object]) -> MountedSecret:
+    try:
+        return MountedSecret.of(file, check)
+    except OSError as error:
+        raise ValueError(f"{file} cannot be read ({error.strerror}): mount it") from None
+    except ValueError as error:
+        raise ValueError(f"{file}: {error}") from None
 
 
 def private_url(text: str) -> str:

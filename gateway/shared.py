@@ -30,6 +30,7 @@ from gateway.background import Background
 from gateway.config import ConfigError, Role, Settings
 from gateway.identity import Identity, identified
 from gateway.leased import while_leased
+from gateway.login import redis_login
 from gateway.market import Remote, broker, market_data
 from gateway.system import SystemClock, TimeOrderedIds
 from persistence.emergency import FileEmergencyJournal
@@ -109,8 +110,9 @@ async def running(settings: Settings) -> AsyncIterator[Gateway]:
         stack.push_async_callback(store.close)
         database = await store.identity()
         settings.data.mkdir(parents=True, exist_ok=True)
+        where, login = redis_login(elsewhere.redis)
         cache = await stack.enter_async_context(
-            QuoteCache.opened(elsewhere.redis, settings.environment, database, clock)
+            QuoteCache.opened(where, settings.environment, database, clock, login)
         )
         background = await stack.enter_async_context(Background.opened())
         events = _events(settings, elsewhere, store, cache, clock, process, database)

@@ -12,7 +12,7 @@ from persistence.database import Database
 from persistence.errors import StoreRefused
 from persistence.mapping import INSTRUMENTS
 from persistence.migration import head
-from persistence.opening import postgresql_address, store_file
+from persistence.opening import address_now, postgresql_address, store_file
 from persistence.postgresql import PostgresqlDatabase
 from persistence.sqlite import SqliteDatabase
 from persistence.store import SqlStore
@@ -33,7 +33,7 @@ async def attach(
     if url is not None:
         address = postgresql_address(url)
         where = address.render_as_string(hide_password=True)
-        database = PostgresqlDatabase.at(address)
+        database = PostgresqlDatabase.at(address, address_now(url))
     else:
         where = str(store_file(directory))
         if not store_file(directory).is_file():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -18,11 +19,12 @@ from persistence.errors import StoreRefused
 from persistence.lock import DirectoryLock
 from persistence.mapping import INSTRUMENTS
 from persistence.migration import current, head, known, upgrade
-from persistence.postgresql import DRIVER, PostgresqlDatabase
+from persistence.postgresql import DRIVER, Address, PostgresqlDatabase
 from persistence.rows import Values
 from persistence.sqlite import SqliteDatabase
 from persistence.store import SqlStore
 from trading.instrument import Catalogue, Instrument
+from trading.mounted import Mounted
 from trading.ports import Clock, Environment
 from trading.store import StoreBusy, StoreUnavailable
 
@@ -110,7 +112,7 @@ async def open_postgresql(
     where = address.render_as_string(hide_password=True)
     place = _Place(f"the store in {where}", "name another database")
     stamp = {"environment": environment, "created_at": clock.now(), "version": version}
-    database = PostgresqlDatabase.at(address)
+    database = PostgresqlDatabase.at(address, address_now(url))
     try:
         with _refusing(where, "see that the server runs and lets us in, or name another database"):
             await _admit(address, place, stamp, catalogue, clock)
@@ -136,6 +138,18 @@ def postgresql_address(url: str) -> sa.URL:
             " postgresql://user:password@host:port/database"
         )
     return address.set(drivername=DRIVER)
+
+
+def address_now(url: str) -> Address | None:
+    """Return what says an address as of now, or None for one that does not change."""
+    if not isinstance(url, Mounted):
+        return None
+
+    @lru_cache(1)
+    def parsed(text: str) -> sa.URL:
+        return postgresql_address(text)
+
+    return lambda: parsed(url.now())
 
 
 async def _admit(

@@ -28,6 +28,9 @@ from trading.store import StoreBusy, StoreUnavailable
 
 type _Driver = asyncpg.Connection[Any]
 
+type Address = Callable[[], sa.URL]
+"""Says where the server is and who logs in there, as of now."""
+
 DRIVER = "postgresql+asyncpg"
 
 
@@ -85,12 +88,17 @@ class PostgresqlDatabase:
         self._walled = walled
 
     @classmethod
-    def at(cls, url: sa.URL) -> Self:
-        """Name the server and its database; a connection is made when one is first needed."""
-        reserve = Pool(url, _RESERVE)
+    def at(cls, url: sa.URL, now: Address | None = None) -> Self:
+        """Name the server and its database; a connection is made when one is first needed.
+
+        `now` says what the address is by then, where its user and password may change.
+        """
+        address = now or (lambda: url)
+        reserve = Pool(url, _RESERVE, address)
         urgent = PostgresqlDatabase(reserve, reserve, None)
-        walled = Pool(url, _READING, role=TENANT_ROLE)
-        return cls(Pool(url, _ORDERS), Pool(url, _READING), urgent, walled)
+        walled = Pool(url, _READING, address, role=TENANT_ROLE)
+        orders, reading = Pool(url, _ORDERS, address), Pool(url, _READING, address)
+        return cls(orders, reading, urgent, walled)
 
     @property
     def urgent(self) -> PostgresqlDatabase:
@@ -156,13 +164,20 @@ class Pool:
     One that is given back is used again first, so that those which no one needs stay idle.
     """
 
-    def __init__(self, url: sa.URL, limits: Limits, role: str | None = None) -> None:
-        """Take the address, the limits, and a role to act as; nothing connects yet."""
+    def __init__(
+        self, url: sa.URL, limits: Limits, now: Address | None = None, *, role: str | None = None
+    ) -> None:
+        """Take the address, the limits, how the address is asked for, and a role to act as.
+
+        Nothing connects yet.
+        """
         self.url = url
         self._tenants: WeakKeyDictionary[_Driver, TenantID] = WeakKeyDictionary()
         self._turns = Turns(limits.connections, limits.wait_s)
-        self._options = _options(url, limits, role)
+        self._now: Address = now or (lambda: url)
+        self._limits, self._role = limits, role
         self._idle: list[_Driver] = []
+        self._made_by: dict[_Driver, sa.URL] = {}
 
     @asynccontextmanager
     async def transaction(
@@ -182,15 +197,13 @@ class Pool:
 
     async def take(self) -> _Driver:
         """Return a connection, a new one if none is idle. Raises StoreUnavailable."""
+        self._use(self._now())
         while self._idle:
             driver = self._idle.pop()
             if not driver.is_closed():
                 return driver
-        try:
-            made: _Driver = await asyncpg.connect(**self._options)
-        except FAILURES as error:
-            raise StoreUnavailable(f"the store cannot be reached: {said(error)}") from error
-        return made
+            self._made_by.pop(driver, None)
+        return await self._connect(self.url)
 
     async def turn_to(self, driver: _Driver, tenant_id: TenantID) -> None:
         """Have a connection see one tenant's rows: a trip only where it last saw another's."""
@@ -203,8 +216,32 @@ class Pool:
 
     def give_back(self, driver: _Driver) -> None:
         """Keep a connection, which is in no transaction, for who comes next."""
-        if not driver.is_closed():
+        if driver.is_closed():
+            self._made_by.pop(driver, None)
+        elif self._made_by.get(driver) == self.url:
             self._idle.append(driver)
+        else:
+            self._end(driver)
+
+    def _use(self, url: sa.URL) -> None:
+        """Leave connections of a former address alone: its password may be no good soon."""
+        if url == self.url:
+            return
+        self.url = url
+        while self._idle:
+            self._end(self._idle.pop())
+
+    def _end(self, driver: _Driver) -> None:
+        self._made_by.pop(driver, None)
+        driver.terminate()
+
+    async def _connect(self, url: sa.URL) -> _Driver:
+        try:
+            made: _Driver = await asyncpg.connect(**_options(url, self._limits, self._role))
+        except FAILURES as error:
+            raise StoreUnavailable(f"the store cannot be reached: {said(error)}") from error
+        self._made_by[made] = url
+        return made
 
     async def close(self) -> None:
         """Close the connections, once their transactions are over."""
@@ -215,6 +252,7 @@ class Pool:
                 await driver.close(timeout=_CONNECT_S)
             except FAILURES:
                 driver.terminate()
+            self._made_by.pop(driver, None)
 
 
 class _Steps:

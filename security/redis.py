@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from redis import CredentialProvider
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
@@ -22,10 +23,16 @@ GONE = (RedisError, OSError, RuntimeError)
 
 
 @asynccontextmanager
-async def connected(url: str) -> AsyncIterator[Redis]:
-    """Use the Redis at `redis://user:password@host/number`; it is connected to when needed."""
+async def connected(
+    url: str, credentials: CredentialProvider | None = None
+) -> AsyncIterator[Redis]:
+    """Use the Redis at `redis://user:password@host/number`; it is connected to when needed.
+
+    `credentials` stand for those of the address, which then has none.
+    """
     redis = Redis.from_url(
         url,
+        credential_provider=credentials,
         socket_timeout=ANSWER_WITHIN_S,
         socket_connect_timeout=ANSWER_WITHIN_S,
         # Once more, because the first try may meet a connection that a restart has ended.

@@ -4,6 +4,7 @@ import os
 import random
 import signal
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import aio_pika
 import pytest
@@ -15,6 +16,7 @@ from tests.events.gateway import Process, World, following, pair, running
 from tests.events.services import RabbitNode, ScratchTopology, channel_at, free_port, until
 from trading.execution import Report
 from trading.ids import AccountID
+from trading.mounted import Mounted
 from trading.ports import Environment
 from trading.store import SHARDS
 
@@ -193,3 +195,31 @@ async def test_what_comes_twice_or_out_of_order_is_told_once_in_order(
         await until(lambda: len(reports) == len(world.store.log[ONE]))
         await drained(one)
         assert reports == world.store.log[ONE]
+
+
+async def test_a_users_password_is_replaced_while_reports_are_published(
+    node: RabbitNode, tmp_path: Path
+) -> None:
+    await node.control("add_user", "first", "of-first")
+    await node.control("add_user", "second", "of-second")
+    for user in ("first", "second"):
+        await node.control("set_permissions", user, ".*", ".*", ".*")
+    file = tmp_path / "amqp-url"
+    file.write_text(node.url.replace("guest:guest", "first:of-first"))
+    topology = ScratchTopology(Environment.SIM, os.urandom(4).hex())
+    world = World.of(Mounted.of(file, str), topology)
+
+    async with pair(world) as (relaying, other), following(other) as there:
+        for _ in range(50):
+            other.commit(1)
+        await drained(relaying)
+        file.write_text(node.url.replace("guest:guest", "second:of-second"))
+        other.commit(50)
+        # It ends the first one's connections, and then the first one itself.
+        await node.control("close_all_user_connections", "first", "rotated")
+        await node.control("delete_user", "first")
+        await until(lambda: relaying.bus.is_up and other.bus.is_up)
+        other.commit(50)
+        await drained(relaying)
+        await until(lambda: len(there) == 150)
+        assert there == world.store.log[ONE]
