@@ -11,11 +11,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-import pytest
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from security.hsm import Pkcs11Keys
+from tests.standing import absent
 
 SOFTHSM = Path("/usr/lib/softhsm/libsofthsm2.so")
 TOKEN, PIN, VAULT_TOKEN = "drawbridge", "of-a-test", "hvs.of-a-test"
@@ -24,7 +24,7 @@ TOKEN, PIN, VAULT_TOKEN = "drawbridge", "of-a-test", "hvs.of-a-test"
 def softhsm(directory: Path, *keys: str) -> Path:
     """Make a token with keys that never leave it; return the file of its PIN."""
     if not SOFTHSM.is_file():
-        pytest.skip(f"there is no SoftHSM: {SOFTHSM} is not there")
+        absent(f"there is no SoftHSM: {SOFTHSM} is not there")
     import pkcs11  # noqa: PLC0415
 
     (directory / "tokens").mkdir()
