@@ -175,14 +175,6 @@ class LinkDesk:
         await self._put(principal, kind, ended, dict.fromkeys(SecretField))
         return ended
 
-    async def access_token(self, broker: str, account_id: AccountID) -> str | None:
-        """Return the token that an account's requests to a broker bear, or None without link."""
-        for link in await self._store.links(None):
-            of_both = (link.broker, link.account_id) == (broker, account_id)
-            if of_both and link.state is LinkState.ACTIVE:
-                return _tokens(await self._opened(link, SecretField.TOKEN)).access_token
-        return None
-
     async def run(self) -> None:
         """Refresh what is due, for ever, and say so where a token nears its end all the same."""
         while True:
