@@ -44,9 +44,14 @@ def application(gateway: Gateway, settings: Settings) -> ASGIApp:
         ids=gateway.ids,
         page_token=None if is_live else lambda request: _page_token(gateway, settings, request),
         only_persisted_by_get=is_live,
+        proxies=settings.trusted_proxies,
     )
     house = House(
-        operations=operations, authenticate=authenticate, ids=gateway.ids, clock=gateway.clock
+        operations=operations,
+        authenticate=authenticate,
+        ids=gateway.ids,
+        clock=gateway.clock,
+        proxies=settings.trusted_proxies,
     )
     gateway.revocations.tell(house.look_again)
     asked = [

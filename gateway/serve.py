@@ -94,6 +94,9 @@ async def _serve(settings: Settings, listener: socket.socket) -> None:
                 ws_per_message_deflate=False,
                 timeout_graceful_shutdown=_DRAIN_S,
                 server_header=False,
+                # It would take whom a connection is of from a header that anybody can send to this
+                # machine, and proxies that are trusted by their address with it.
+                proxy_headers=False,
             )
         )
         print(_welcome(settings, gateway, quoted), flush=True)  # noqa: T201

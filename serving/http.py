@@ -20,7 +20,7 @@ from starlette.types import Receive, Scope, Send
 from security.credentials import INVALID_TOKEN
 from security.credentials import Refused as Rejected
 from serving import graphiql, negotiation
-from serving.caller import shown
+from serving.caller import Proxies, address, shown
 from serving.negotiation import MediaType
 from serving.operation import (
     Authenticate,
@@ -80,6 +80,7 @@ class HttpEndpoint:
     page_token: Callable[[Asked], str | None] | None
     """Finds the token to fill into the page; None where there is no page."""
     only_persisted_by_get: bool = False
+    proxies: Proxies = ()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -111,7 +112,7 @@ class HttpEndpoint:
             prepared = self._prepared(request, principal, is_get=scope["method"] == "GET")
             await self.operations.admit(prepared, principal)
             context = self.operations.new_context(principal)
-            context.address = credentials.peer
+            context.address = address(scope, self.proxies)
             result = await self.operations.run(prepared, context)
             return HTTPStatus.OK, encode(result)
         except Refused as refused:

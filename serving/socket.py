@@ -23,6 +23,7 @@ from resolvers.operation import Refused, published
 from resolvers.stream import Stream
 from security.credentials import Credentials
 from serving import frame, message
+from serving.caller import Proxies
 from serving.hub import Errors, Group, Hub, Member, SourceFailed
 from serving.mailbox import Limits as MailboxLimits
 from serving.mailbox import Line, Mailbox, Sender
@@ -99,6 +100,7 @@ class House:
     authenticate: Authenticate
     ids: IdSource
     clock: Clock
+    proxies: Proxies = ()
     hub: Hub = field(default_factory=Hub)
     limits: Limits = field(default_factory=Limits)
     sockets: set[Socket] = field(default_factory=set)
@@ -112,10 +114,10 @@ class House:
 class Socket:
     """One socket: who opened it, and its operations."""
 
-    def __init__(self, house: House, line: Line, shown: Credentials) -> None:
-        """Take the line to the peer, and what it has shown in its handshake."""
+    def __init__(self, house: House, line: Line, shown: Credentials, address: str) -> None:
+        """Take the line to the peer, what it has shown in its handshake, and where it is."""
         self._house, self._line, self._limits = house, line, house.limits
-        self._shown = shown
+        self._shown, self._address = shown, address
         self._mailbox = Mailbox(line, self._cut_off, house.limits.mailbox)
         self._principal: Principal | None = None
         self._credentials: Credentials | None = None
@@ -281,10 +283,9 @@ class Socket:
         self, operation: _Operation, prepared: Prepared, principal: Principal
     ) -> None:
         """Run a query or mutation."""
-        operations = self._house.operations
-        context = operations.new_context(principal)
-        context.address = self._shown.peer
-        result = await operations.run(prepared, context)
+        context = self._house.operations.new_context(principal)
+        context.address = self._address
+        result = await self._house.operations.run(prepared, context)
         self._mailbox.put(message.next_result(operation.sender.id, encode(result)))
         self._finish(operation)
 
