@@ -105,6 +105,7 @@ class Parts:
     def sealer(self) -> Sealer:
         """Make what seals the audit record. Raises KeysRefused."""
         keys = open_keys(self.settings.audit_keys, self.settings.data)
+        keys.check()
         return Sealer(seals=self.store.audit, signer=keys, clock=self.clock)
 
     def wind_down(self) -> WindDown:

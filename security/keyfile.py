@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
+import logging
 import os
 import stat
 import tempfile
@@ -13,6 +14,8 @@ from pathlib import Path
 
 from security.envelope import KEY_BITS, Place, Random, SecretRefused, WrappedKey, Wrapping, told
 from security.sealing import KeysRefused
+
+logger = logging.getLogger(__name__)
 
 KEYS_FILE = "wrapping-keys.json"
 _BYTES = KEY_BITS // 8
@@ -64,6 +67,15 @@ class LocalKeys:
         return WrappedKey(self.name, key_id, self._wrapping.wrap(key, self._keys[key_id], place))
 
     def _refresh(self) -> None:
+        """Read the file where it has changed; one that is no good leaves the keys as they were."""
+        try:
+            self._look()
+        except KeysRefused as refused:
+            if not self._keys:
+                raise
+            logger.warning("the keys of before are used: %s", refused)
+
+    def _look(self) -> None:
         try:
             state = self._file.stat()
         except OSError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import stat
 import tempfile
@@ -13,6 +14,8 @@ from typing import Final
 from joserfc import jws
 from joserfc.errors import JoseError
 from joserfc.jwk import KeySet, OKPKey
+
+logger = logging.getLogger(__name__)
 
 KEYS_FILE = "audit-keys.json"
 _ALGORITHM: Final = "Ed25519"
@@ -57,7 +60,20 @@ class SealKeys:
         """Write the public keys, for who verifies elsewhere."""
         return json.dumps({"keys": [_public(key) for key in self._keys]}, indent=2)
 
+    def check(self) -> None:
+        """See that something can be signed, before there is anything. Raises KeysRefused."""
+        self.sign(b"")
+
     def _refresh(self) -> None:
+        """Read the file where it has changed; one that is no good leaves the keys as they were."""
+        try:
+            self._look()
+        except KeysRefused as refused:
+            if not self._keys:
+                raise
+            logger.warning("the keys of before are used: %s", refused)
+
+    def _look(self) -> None:
         try:
             state = self._file.stat()
         except OSError as error:

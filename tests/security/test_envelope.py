@@ -206,6 +206,14 @@ async def test_a_key_that_is_gone_opens_nothing(tmp_path: Path) -> None:
         await envelope(local(tmp_path).provider).open(sealed, PLACE)
 
 
+async def test_a_file_that_is_spoiled_in_use_leaves_the_keys_of_before(tmp_path: Path) -> None:
+    keys = envelope(local(tmp_path).provider)
+    sealed = await keys.seal(b"kept", PLACE)
+    (tmp_path / "keys.json").write_text("{")
+
+    assert await keys.open(sealed, PLACE) == b"kept"
+
+
 @pytest.mark.parametrize("text", ["", "[]", '{"keys": []}', '{"keys": [{"kid": "a", "k": "YQ"}]}'])
 def test_a_file_without_good_keys_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "keys.json").write_text(text)

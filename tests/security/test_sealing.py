@@ -38,6 +38,17 @@ def test_a_rotated_key_signs_at_once_and_the_one_before_still_verifies(tmp_path:
         SealKeys(tmp_path / "other.json").verify(before)
 
 
+def test_a_file_that_is_spoiled_in_use_leaves_the_keys_of_before(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = written(tmp_path / "keys.json", OKPKey.generate_key("Ed25519"))
+    keys = SealKeys(file)
+    for spoil in (lambda: file.write_text("{"), file.unlink):
+        spoil()
+        assert keys.verify(keys.sign(b"said")) == b"said"
+    assert caplog.text.count("the keys of before are used") == 2
+
+
 def test_public_keys_verify_and_cannot_sign(tmp_path: Path) -> None:
     key = OKPKey.generate_key("Ed25519")
     signature = SealKeys(written(tmp_path / "keys.json", key)).sign(b"said")
@@ -45,7 +56,7 @@ def test_public_keys_verify_and_cannot_sign(tmp_path: Path) -> None:
 
     assert public.verify(signature) == b"said"
     with pytest.raises(KeysRefused, match="no private key"):
-        public.sign(b"more")
+        public.check()
 
 
 @pytest.mark.parametrize("forged", ["", "a.b.c", "e30.e30.e30"])
