@@ -23,7 +23,7 @@ from trading.link import (
     SecretField,
     Vault,
 )
-from trading.outcome import BadUserInput, BrokerUnavailable, Forbidden, NotFound
+from trading.outcome import BadUserInput, BrokerUnavailable, Forbidden, GatewayError, NotFound
 from trading.permission import Permission, Principal
 from trading.ports import Clock, IdSource
 from trading.refusals import refusals
@@ -191,7 +191,7 @@ class LinkDesk:
                 continue
             try:
                 await self._refreshed(link, None)
-            except (LinkRefused, LinkUnavailable, BrokerUnavailable) as error:
+            except (LinkRefused, LinkUnavailable, GatewayError) as error:
                 left = (link.token_expires_at or 0) - self._clock.now()
                 level = logging.ERROR if left < _ALARM_NS else logging.WARNING
                 seconds = left // 1_000_000_000

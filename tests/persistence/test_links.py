@@ -257,7 +257,14 @@ async def test_a_refresh_beside_an_end_leaves_nothing(office: Office) -> None:
     office.broker.before_answer = end
     with pytest.raises(NotFound, match="changed in the meantime"):
         await office.desk.rotate(ANN, link.id)
+    assert await office.store.links.counts() == []
 
+    # Who refreshes what is due goes on with the next one.
+    office.broker.before_answer = None
+    link = await office.linked()
+    office.broker.before_answer = end
+    office.clock.time += HOUR_NS
+    await office.desk.refresh_due()
     assert await office.store.links.counts() == []
 
 
