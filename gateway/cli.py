@@ -6,9 +6,8 @@ import argparse
 import asyncio
 import os
 import sys
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
-from pathlib import Path
 
 from brokers.documents import DocumentError
 from brokers.paper.journal import JournalError
@@ -161,7 +160,9 @@ _TOLD = {"limits": run_limits, "audit": run_audit, "keys": run_keys}
 _PRINTED: Mapping[str, Callable[[argparse.Namespace], str]] = {
     "sdl": lambda _: sdl(),
     "broker": lambda options: f"{_accounts(_settings(options))}\n",
-    "documents": lambda options: f"{asyncio.run(_documents(_settings(options), options))}\n",
+    "documents": lambda options: (
+        f"{asyncio.run(document.run_documents(_settings(options), options))}\n"
+    ),
     "risk": lambda options: f"{asyncio.run(run_risk(_settings(options), options))}\n",
     "permissions": lambda _: permissions.table(),
 }
@@ -193,25 +194,6 @@ def _word(options: argparse.Namespace) -> Word:
         state=state,
         action=action,
     )
-
-
-def _documents(settings: Settings, options: argparse.Namespace) -> Coroutine[None, None, str]:
-    match options.action:
-        case "publish":
-            return document.publish(settings, options.file, options.client, options.by)
-        case "diff":
-            return document.diff(settings, options.file, options.client)
-        case "list":
-            return document.listed(settings, options.client)
-        case "retire":
-            return document.retire(settings, options.client, options.which, options.by)
-        case "bind" | "unbind":
-            is_bound = options.action == "bind"
-            return document.bind(settings, options.client, options.by, is_bound=is_bound)
-        case "check":
-            return document.check(settings, options.file)
-        case _:
-            raise AssertionError(f"the parser let {options.action} through")
 
 
 def _settings(options: argparse.Namespace) -> Settings:
@@ -247,7 +229,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_token(commands)
     _add_account(commands)
     _add_control(commands)
-    _add_documents(commands)
+    document.add_documents(commands)
     add_risk(commands)
     add_limits(commands)
     add_audit(commands)
@@ -355,34 +337,6 @@ def _add_control(commands: _Commands) -> None:
     approving.add_argument("--by", required=True, help="who approves", metavar="NAME")
     _add_data(approving)
     _add_data(commands.add_parser("states", help="list what is halted or reducing"))
-
-
-def _add_documents(commands: _Commands) -> None:
-    documents = commands.add_parser("documents", help="register documents of clients")
-    actions = documents.add_subparsers(dest="action", required=True, metavar="ACTION")
-    for name, words in _DOCUMENTS.items():
-        action = actions.add_parser(name, help=words)
-        if name in {"publish", "diff", "check"}:
-            is_needed = name != "check"
-            action.add_argument("file", type=Path, nargs=None if is_needed else "?")
-        if name == "retire":
-            action.add_argument("which", help="a name, or a hash")
-        if name in {"publish", "retire", "bind", "unbind"}:
-            action.add_argument("--by", help="who does it, for the record (this machine's user)")
-        if name != "check":
-            action.add_argument("--client", required=name != "list", help="whose: its client id")
-        _add_data(action)
-
-
-_DOCUMENTS = {
-    "publish": "register the documents of a manifest, all or none",
-    "diff": "say what publishing a manifest would do",
-    "list": "list what is registered",
-    "retire": "take a document back",
-    "bind": "let a client send registered documents alone",
-    "unbind": "let a client send any document again",
-    "check": "check a manifest, or all that is registered, against the schema",
-}
 
 
 def _add_data(parser: argparse.ArgumentParser) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import argparse
+from collections.abc import Coroutine, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,6 +36,55 @@ class Difference:
             yield from (f"{sign} {each.name} sha256:{each.sha256[:_SHOWN]}" for each in entries)
         for kept in self.others:
             yield f"  {kept.name} sha256:{kept.sha256[:_SHOWN]} stays until it is retired"
+
+
+_DOCUMENTS = {
+    "publish": "register the documents of a manifest, all or none",
+    "diff": "say what publishing a manifest would do",
+    "list": "list what is registered",
+    "retire": "take a document back",
+    "bind": "let a client send registered documents alone",
+    "unbind": "let a client send any document again",
+    "check": "check a manifest, or all that is registered, against the schema",
+}
+
+
+def add_documents(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command and its actions to the parser."""
+    documents = commands.add_parser("documents", help="register documents of clients")
+    actions = documents.add_subparsers(dest="action", required=True, metavar="ACTION")
+    for name, words in _DOCUMENTS.items():
+        action = actions.add_parser(name, help=words)
+        if name in {"publish", "diff", "check"}:
+            is_needed = name != "check"
+            action.add_argument("file", type=Path, nargs=None if is_needed else "?")
+        if name == "retire":
+            action.add_argument("which", help="a name, or a hash")
+        if name in {"publish", "retire", "bind", "unbind"}:
+            action.add_argument("--by", help="who does it, for the record (this machine's user)")
+        if name != "check":
+            action.add_argument("--client", required=name != "list", help="whose: its client id")
+        action.add_argument("--data", help="the data directory (data)", metavar="DIR")
+
+
+def run_documents(settings: Settings, options: argparse.Namespace) -> Coroutine[None, None, str]:
+    """Run an action. Raises what it raises: ManifestError, ConfigError, StoreRefused."""
+    match options.action:
+        case "publish":
+            return publish(settings, options.file, options.client, options.by)
+        case "diff":
+            return diff(settings, options.file, options.client)
+        case "list":
+            return listed(settings, options.client)
+        case "retire":
+            return retire(settings, options.client, options.which, options.by)
+        case "bind" | "unbind":
+            is_bound = options.action == "bind"
+            return bind(settings, options.client, options.by, is_bound=is_bound)
+        case "check":
+            return check(settings, options.file)
+        case _:
+            raise AssertionError(f"the parser let {options.action} through")
 
 
 def read(settings: Settings, file: Path) -> Sequence[Entry]:
