@@ -104,11 +104,16 @@ _DECISION = DECISIONS.select().where(
     tables.decisions.c.cl_ord_id == sa.bindparam("cl_ord_id"),
 )
 # Those on its replaces came later.
-_DECISION_OF = (
+_DECISIONS_OF = (
     DECISIONS.select()
-    .where(tables.decisions.c.order_id == sa.bindparam("order_id"))
-    .order_by(tables.decisions.c.id)
-    .limit(1)
+    .add_columns(tables.decisions.c.order_id)
+    .where(
+        tables.decisions.c.id.in_(
+            sa.select(sa.func.min(tables.decisions.c.id))
+            .where(within(tables.decisions.c.order_id, "order_ids"))
+            .group_by(tables.decisions.c.order_id)
+        )
+    )
 )
 _BREAKS = (
     BREAKS.select()
@@ -224,10 +229,10 @@ class SqlReads:
         ids = {"account_id": account_id, "cl_ord_id": cl_ord_id}
         return next(iter(await self._items(DECISIONS, _DECISION, **ids)), None)
 
-    async def decision_of(self, order_id: OrderID) -> RiskDecision | None:
-        """Return the decision under which an order was placed."""
-        found = await self._items(DECISIONS, _DECISION_OF, order_id=order_id)
-        return found[0] if found else None
+    async def decisions_of(self, order_ids: Collection[OrderID]) -> Mapping[OrderID, RiskDecision]:
+        """Return the decisions under which orders were placed, as far as there are any."""
+        rows = await self._database.ask(_DECISIONS_OF, {"order_ids": order_ids})
+        return {OrderID(row[-1]): DECISIONS.item(row) for row in rows}
 
     async def breaks(self, account_id: AccountID, first: int) -> Sequence[Break]:
         """Return the newest breaks of an account."""

@@ -181,6 +181,7 @@ class Context:
     _positions: DataLoader[AccountID, Sequence[Position]] | None = field(default=None, init=False)
     _orders: DataLoader[OrderID, Order] | None = field(default=None, init=False)
     _fills: DataLoader[OrderID, Sequence[ExecutionReport]] | None = field(default=None, init=False)
+    _decisions: DataLoader[OrderID, RiskDecision | None] | None = field(default=None, init=False)
 
     @property
     def caller(self) -> Principal:
@@ -220,6 +221,12 @@ class Context:
         self._fills = self._fills or DataLoader(self._load_fills, cache=False)
         return self._fills
 
+    @property
+    def decisions(self) -> DataLoader[OrderID, RiskDecision | None]:
+        """Decisions under which orders were placed, by order."""
+        self._decisions = self._decisions or DataLoader(self._load_decisions, cache=False)
+        return self._decisions
+
     async def _load_accounts(self, ids: list[AccountID]) -> Sequence[Account | BaseException]:
         found = {account.id: account for account in await self.reads.accounts(set(ids))}
         return _each(ids, found)
@@ -236,6 +243,10 @@ class Context:
     async def _load_fills(self, ids: list[OrderID]) -> Sequence[Sequence[ExecutionReport]]:
         found = await self.reads.fills_of(set(ids))
         return [found.get(order_id, ()) for order_id in ids]
+
+    async def _load_decisions(self, ids: list[OrderID]) -> Sequence[RiskDecision | None]:
+        found = await self.reads.decisions_of(set(ids))
+        return [found.get(order_id) for order_id in ids]
 
 
 def _each[K, V](ids: Sequence[K], found: Mapping[K, V]) -> Sequence[V | BaseException]:

@@ -37,12 +37,7 @@ async def list_reports(
         Sequence | None,
         strawberry.argument(description="The report to continue behind; the first, if left out."),
     ] = None,
-    first: Annotated[
-        int | None,
-        strawberry.argument(
-            description=f"How many: 1 to {page.FIRST_MAX}, {page.FIRST_DEFAULT} if left out."
-        ),
-    ] = None,
+    first: page.First = None,
 ) -> Connection[trading.execution.Report]:
     """Page through an account's log. Raises BadUserInput, NotFound."""
     account = visible(info.context.caller, account_id)

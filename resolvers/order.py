@@ -78,15 +78,8 @@ async def list_orders(
         OrderFilter | None,
         strawberry.argument(name="filter", description="Which of its orders; all, if left out."),
     ] = None,
-    first: Annotated[
-        int | None,
-        strawberry.argument(
-            description=f"How many: 1 to {page.FIRST_MAX}, {page.FIRST_DEFAULT} if left out."
-        ),
-    ] = None,
-    after: Annotated[
-        str | None, strawberry.argument(description="The cursor to continue behind.")
-    ] = None,
+    first: page.First = None,
+    after: page.After = None,
 ) -> Connection[trading.order.Order]:
     """Page through an account's orders, newest first. Raises BadUserInput, NotFound."""
     account = visible(info.context.caller, account_id)

@@ -3,6 +3,9 @@
 import base64
 import binascii
 from collections.abc import Callable, Sequence
+from typing import Annotated
+
+import strawberry
 
 from schema.page import Connection, Edge
 from trading.outcome import BadUserInput
@@ -10,6 +13,12 @@ from trading.store import Page
 
 FIRST_MAX = 100
 FIRST_DEFAULT = 50
+
+First = Annotated[
+    int | None,
+    strawberry.argument(description=f"How many: 1 to {FIRST_MAX}, {FIRST_DEFAULT} if left out."),
+]
+After = Annotated[str | None, strawberry.argument(description="The cursor to continue behind.")]
 
 
 def size(first: int | None, most: int = FIRST_MAX) -> int:

@@ -93,15 +93,8 @@ async def list_instruments(
         str | None,
         strawberry.argument(description="Only those with this in their symbol or description."),
     ] = None,
-    first: Annotated[
-        int | None,
-        strawberry.argument(
-            description=f"How many: 1 to {page.FIRST_MAX}, {page.FIRST_DEFAULT} if left out."
-        ),
-    ] = None,
-    after: Annotated[
-        str | None, strawberry.argument(description="The cursor to continue behind.")
-    ] = None,
+    first: page.First = None,
+    after: page.After = None,
 ) -> Connection[trading.instrument.Instrument]:
     """Page through the catalogue in the order of ids. Raises BadUserInput."""
     wanted, start = page.size(first, info.context.rows), page.key("instrument", after)

@@ -7,6 +7,7 @@ from typing import Protocol
 import strawberry
 
 from trading.account import Account, Position
+from trading.decision import RiskDecision
 from trading.execution import ExecutionReport
 from trading.ids import AccountID, OrderID
 from trading.instrument import Catalogue
@@ -83,6 +84,10 @@ class Sources(Protocol):
     @property
     def orders(self) -> Loader[OrderID, Order]:
         """Orders by id."""
+
+    @property
+    def decisions(self) -> Loader[OrderID, RiskDecision | None]:
+        """Decisions under which orders were placed, by order."""
 
     @property
     def fills(self) -> Loader[OrderID, Sequence[ExecutionReport]]:

@@ -93,7 +93,7 @@ async def _fills(
 async def _risk_decision(
     order: strawberry.Parent[trading.order.Order], info: Info
 ) -> trading.decision.RiskDecision | None:
-    return await info.context.reads.decision_of(order.id)
+    return await info.context.decisions.load(order.id)
 
 
 @noun(

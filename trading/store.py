@@ -301,8 +301,8 @@ class Reads(Protocol):
     async def decision(self, account_id: AccountID, cl_ord_id: ClOrdID) -> RiskDecision | None:
         """Return the decision on the command with this ClOrdID, or None where none was needed."""
 
-    async def decision_of(self, order_id: OrderID) -> RiskDecision | None:
-        """Return the decision under which an order was placed."""
+    async def decisions_of(self, order_ids: Collection[OrderID]) -> Mapping[OrderID, RiskDecision]:
+        """Return the decisions under which orders were placed, as far as there are any."""
 
     async def breaks(self, account_id: AccountID, first: int) -> Sequence[Break]:
         """Return the newest breaks of an account."""

@@ -172,8 +172,7 @@ async def test_the_decision_of_an_order_is_that_of_its_placing(store: SqlStore) 
 
     await save(store, decided)
 
-    assert await store.reads.decision_of(OrderID("1")) == decision(1)
-    assert await store.reads.decision_of(OrderID("2")) is None
+    assert await store.reads.decisions_of([OrderID("1"), OrderID("2")]) == {"1": decision(1)}
     assert await store.reads.decision(A, ClOrdID("replace")) == decision(2)
     assert await store.reads.decision(B, ClOrdID("replace")) is None
 
@@ -302,7 +301,7 @@ async def look_at_reads(reads: SqlReads) -> None:
     await reads.positions([A])
     await reads.heads([A])
     await reads.decision(A, ClOrdID("x"))
-    await reads.decision_of(OrderID("x"))
+    await reads.decisions_of([OrderID("x")])
     await reads.breaks(A, 10)
     await reads.state_changes(0)
     await reads.reports_at([(A, 1)])

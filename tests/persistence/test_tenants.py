@@ -52,7 +52,7 @@ async def seen(store: SqlStore, tenant_id: TenantID) -> Sequence[object]:
         *(await reads.orders_by_id(ids)).values(),
         *await reads.state_changes(0),
         *await reads.breaks(ACCOUNT, 10),
-        *([found] if (found := await reads.decision_of(ids[0])) else []),
+        *(await reads.decisions_of(ids)).values(),
     ]
 
 

@@ -372,8 +372,9 @@ class FakeReads:
     async def decision(self, account_id: AccountID, cl_ord_id: ClOrdID) -> RiskDecision | None:
         return a_decision() if (account_id, cl_ord_id) == (OURS, "c-o1") else None
 
-    async def decision_of(self, order_id: OrderID) -> RiskDecision | None:
-        return a_decision() if order_id == "o1" else None
+    async def decisions_of(self, order_ids: Collection[OrderID]) -> Mapping[OrderID, RiskDecision]:
+        self.calls.append("decisions_of")
+        return {OrderID("o1"): a_decision()} if "o1" in order_ids else {}
 
     async def breaks(self, account_id: AccountID, first: int) -> Sequence[Break]:
         late = Break(

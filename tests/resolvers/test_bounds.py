@@ -136,7 +136,7 @@ async def test_rows_that_all_fail_are_not_all_told(
     async def fail(_: object) -> None:
         raise RuntimeError("each of them")
 
-    monkeypatch.setattr(world.reads, "decision_of", fail)
+    monkeypatch.setattr(world.reads, "decisions_of", fail)
     result = await schema.execute(
         f"{{ {aliases} }} {DECISION}", context_value=world.context(a_principal())
     )

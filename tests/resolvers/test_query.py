@@ -215,13 +215,15 @@ async def test_a_report_of_no_order_has_none(ask: Ask) -> None:
 
 async def test_siblings_are_read_together(ask: Ask, world: World) -> None:
     result = await ask(
-        """{ orders(accountId: "ours") { nodes { account { id } fills { order { id } } } }
+        """{ orders(accountId: "ours") {
+               nodes { account { id } riskDecision { accepted } fills { order { id } } } }
              orderReports(accountId: "ours", first: 3) { nodes { order { id } } } }"""
     )
 
     assert "errors" not in result
     assert world.reads.calls.count("accounts") == 1
     assert world.reads.calls.count("fills_of") == 1
+    assert world.reads.calls.count("decisions_of") == 1
     assert world.reads.calls.count("orders_by_id") <= 2
 
 

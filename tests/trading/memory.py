@@ -423,10 +423,13 @@ class MemoryStore:
     async def decision(self, account_id: AccountID, cl_ord_id: ClOrdID) -> RiskDecision | None:
         return self.state.decisions.get((account_id, cl_ord_id))
 
-    async def decision_of(self, order_id: OrderID) -> RiskDecision | None:
-        order = self.state.orders[order_id]
-        asked = order.account_id, order.cl_ord_id
-        return next((v for k, v in self.state.decisions.items() if k == asked), None)
+    async def decisions_of(self, order_ids: Collection[OrderID]) -> Mapping[OrderID, RiskDecision]:
+        asked = {
+            (each.account_id, each.cl_ord_id): each.id
+            for each in map(self.state.orders.get, order_ids)
+            if each
+        }
+        return {asked[key]: each for key, each in self.state.decisions.items() if key in asked}
 
     async def breaks(self, account_id: AccountID, first: int) -> Sequence[Break]:
         return [b for b in self.state.breaks if b.account_id == account_id][-first:]
