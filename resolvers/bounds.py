@@ -207,6 +207,21 @@ def _items(node: FieldNode) -> int:
     return longest
 
 
+def items_of(value: object) -> int:
+    """Return the length of the longest list within a variable's value."""
+    longest, ahead = 0, [value]
+    while ahead:
+        match ahead.pop():
+            case list() as values:
+                longest = max(longest, len(values))
+                ahead += values
+            case dict() as inside:
+                ahead += inside.values()
+            case _:
+                pass
+    return longest
+
+
 def refusals(
     schema: GraphQLSchema, definitions: Sequence[Node], bounds: Bounds
 ) -> list[GraphQLError]:

@@ -15,13 +15,15 @@ from graphql.execution.values import VariableValues, VariableValueSource, get_va
 from graphql.pyutils import Undefined
 from graphql.utilities import coerce_input_value
 
+from resolvers.bounds import items_of
 from resolvers.context import Context
 from resolvers.document import ERRORS_MAX, Document, Documents, Operation
-from resolvers.errors import publish
+from resolvers.errors import InputRefused, publish
 from resolvers.executor import LeanExecutor, Leaves
 from resolvers.policy import refusals
 from trading.permission import Permission, Principal
 from trading.ports import IdSource
+from trading.reject import InputError
 
 
 @unique
@@ -82,6 +84,8 @@ class Preparer:
             raise Refused(Fault.OPERATION, [_unresolved(operation_name)])
         if errors := refusals(operation.needs, principal):
             raise _refused(Fault.FORBIDDEN, errors, document, ids)
+        if errors := _too_long(variables, self.documents.bounds.list_items):
+            raise _refused(Fault.VARIABLES, errors, document, ids)
         bound = _bound(operation, variables) or get_variable_values(
             self.schema,
             operation.node.variable_definitions or (),
@@ -188,6 +192,16 @@ def published(
         more = f"and {len(errors) - ERRORS_MAX} more errors that are not shown"
         told.append(GraphQLError(more, extensions={"code": "TOO_MANY_ERRORS"}))
     return told
+
+
+def _too_long(variables: Mapping[str, Any], most: int) -> list[GraphQLError]:
+    """Say which variables have longer lists than a document may have in its text."""
+    found = [
+        InputError((name,), "TOO_LONG", f"has a list of {items}; send {most} at a time at most")
+        for name, value in variables.items()
+        if isinstance(value, list | dict) and (items := items_of(value)) > most
+    ]
+    return [GraphQLError(str(each := InputRefused(found)), original_error=each)] if found else []
 
 
 def _bound(operation: Operation, variables: Mapping[str, Any]) -> VariableValues | None:

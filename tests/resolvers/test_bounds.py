@@ -166,3 +166,34 @@ async def test_only_who_may_read_the_schema_gets_suggestions_of_it(
         result = await schema.execute(query, variables, context_value=world.context(principal))
         words = " ".join(error.message for error in result.errors or ())
         assert ("Did you mean" in words) is aided, words
+
+
+@pytest.mark.parametrize("length", [3, 4])
+@pytest.mark.parametrize("nested", [False, True])
+async def test_lists_in_variables_are_counted_like_those_in_the_text(
+    world: World,
+    length: int,
+    nested: bool,  # noqa: FBT001
+) -> None:
+    schema = Schema(Bounds(list_items=3))
+    query, value = "query($v: [String!]!) { quotes(symbols: $v) { bid } }", ["AAPL"] * length
+    variables: dict[str, Any] = {"v": value}
+    if nested:
+        query = """query($v: OrderFilter) {
+          orders(accountId: "ours", filter: $v) { asOfSeq } }"""
+        variables = {"v": {"ordStatus": ["NEW"] * length}}
+    result = await schema.execute(query, variables, context_value=world.context(a_principal()))
+
+    if length == 3:
+        assert result.errors is None
+        return
+    [error] = [each.formatted for each in result.errors or ()]
+    assert error["extensions"]["code"] == "BAD_USER_INPUT"
+    assert error["extensions"]["errors"] == [
+        {
+            "path": ["v"],
+            "code": "TOO_LONG",
+            "message": "has a list of 4; send 3 at a time at most",
+        }
+    ]
+    assert world.reads.calls == []

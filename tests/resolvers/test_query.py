@@ -5,8 +5,10 @@ from typing import Any
 
 import pytest
 
+from resolvers.bounds import Bounds
+from resolvers.root import Schema
 from tests.resolvers.conftest import Ask
-from tests.resolvers.fakes import AAPL, World, an_input_error
+from tests.resolvers.fakes import AAPL, World, a_principal, an_input_error
 from trading.ids import InstrumentID
 from trading.order import OrdStatus, Side
 from trading.outcome import InvalidInput
@@ -300,12 +302,7 @@ async def test_quotes_name_their_instruments(ask: Ask) -> None:
 
 @pytest.mark.parametrize(
     ("symbols", "expected"),
-    [
-        (["NONE"], "NOT_FOUND"),
-        (["MSFT"], "NOT_FOUND"),
-        ([], "BAD_USER_INPUT"),
-        (["AAPL"] * 101, "BAD_USER_INPUT"),
-    ],
+    [(["NONE"], "NOT_FOUND"), (["MSFT"], "NOT_FOUND"), ([], "BAD_USER_INPUT")],
 )
 async def test_bad_symbols_are_refused(ask: Ask, symbols: list[str], expected: str) -> None:
     result = await ask("query ($s: [String!]!) { quotes(symbols: $s) { bid } }", {"s": symbols})
@@ -358,3 +355,14 @@ async def test_an_instrument_that_is_gone_is_null(ask: Ask, world: World) -> Non
     result = await ask('{ order(id: "o1") { instrument { id } account { cash } } }')
 
     assert result["data"]["order"] == {"instrument": None, "account": {"cash": "1000.5"}}
+
+
+async def test_symbols_are_bounded_whatever_lists_are(world: World) -> None:
+    query = "query ($s: [String!]!) { quotes(symbols: $s) { bid } }"
+    variables = {"s": ["AAPL"] * 101}
+    schema = Schema(Bounds(list_items=200))
+
+    result = await schema.execute(query, variables, context_value=world.context(a_principal()))
+    [error] = [each.formatted for each in result.errors or ()]
+    assert error["extensions"]["code"] == "BAD_USER_INPUT"
+    assert error["message"].startswith("symbols: name 1 to 100")
