@@ -26,6 +26,7 @@ from risk.gate import RiskGate
 from schema.context import Gateway as GatewayInfo
 from security.authentication import Authentication
 from security.development import DevelopmentIssuer
+from security.lookup import Lookup
 from security.rates import Rates
 from security.revocation import RevocationWatch
 from security.sealing import open_keys
@@ -207,7 +208,7 @@ async def assembled(
     schema = Schema(parts.settings.bounds)
     registry = Registry(parts.store.documents, schema, parts.clock)
     await registry.refresh()
-    authentication = parts.identity.authentication(parts.store.directory, parts.clock)
+    authentication = parts.identity.authentication(Lookup(parts.store.directory), parts.clock)
     revocations = RevocationWatch(parts.store.directory, parts.clock)
     revocations.tell(authentication.forget)
     links = link_desk(parts.settings, parts.store, parts.clock, parts.ids)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ from persistence import tables
 from persistence.audit import record_acts
 from persistence.connection import Connection
 from persistence.database import Database
+from persistence.within import within
 from trading.audit import Act
 from trading.ids import AccountID, TenantID, UserID
 from trading.permission import Entitlement
@@ -22,7 +23,7 @@ _ALL = (
     .select_from(tables.users.outerjoin(tables.entitlements))
     .order_by(tables.users.c.id, tables.entitlements.c.account_id)
 )
-_ONE = _ALL.where(tables.users.c.id == sa.bindparam("user_id"))
+_SOME = _ALL.where(within(tables.users.c.id, "user_ids"))
 
 _MEMBER = sa.select(tables.users.c.id).where(
     tables.users.c.id == sa.bindparam("whose"),
@@ -64,8 +65,12 @@ class Directory:
 
     async def user(self, user_id: UserID) -> User | None:
         """Return a user, or None."""
-        users = _users(await self._database.ask(_ONE, {"user_id": user_id}))
-        return users[0] if users else None
+        return (await self.users_of([user_id])).get(user_id)
+
+    async def users_of(self, user_ids: Collection[UserID]) -> Mapping[UserID, User]:
+        """Return those of these users that are known, in one statement."""
+        found = _users(await self._database.ask(_SOME, {"user_ids": user_ids}))
+        return {user.id: user for user in found}
 
     async def revoke(self, tenant_id: TenantID, revocation: Revocation, act: Act) -> bool:
         """Keep a revocation with its act; tell whether the tenant has such a user."""

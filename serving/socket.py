@@ -51,6 +51,8 @@ TRY_AGAIN_LATER = 1013
 INTERNAL_ERROR = 4500
 
 _NS_PER_S = 1_000_000_000
+_STEPS = 48
+"""In how many crowds sockets are looked after between two pings: neither each alone nor all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,7 +175,7 @@ class Socket:
         if principal is not None and not self._is_over:
             self._admit(principal, credentials)
             self._mailbox.put(message.ACKNOWLEDGED)
-            self._after("ping", self._limits.ping_every_s, self._ping)
+            self._ping_later()
 
     async def _known(self, payload: message.Payload) -> tuple[Credentials, Principal | None]:
         """Authenticate, or end the socket and return no principal."""
@@ -240,7 +242,14 @@ class Socket:
         }
         self._mailbox.put(message.ping(heads))
         self._begin(self._look_again())
-        self._after("ping", self._limits.ping_every_s, self._ping)
+        self._ping_later()
+
+    def _ping_later(self) -> None:
+        """Ping in step with other sockets, so that callers are looked up many at a time."""
+        every = self._limits.ping_every_s
+        step = every / _STEPS
+        after = asyncio.get_running_loop().time() + every
+        self._after("ping", every + step - after % step, self._ping)
 
     # --- operations ------------------------------------------------------------------------------
 
