@@ -167,6 +167,17 @@ class LeanExecutor(Executor[None]):
             found = None
         return ExecutionResult(found, self.collected_errors.errors or None)
 
+    def plain_event(self, event: object) -> dict[str, Any] | None:
+        """Answer an event of a subscription, if only leaves of it are asked for; else None."""
+        root = cast("GraphQLObjectType", self.schema.subscription_type)
+        asked = list(self.root_fields(root).items())
+        if len(asked) != 1:
+            return None
+        [(name, details)] = asked
+        of = root.fields[details[0].node.name.value].type
+        rows = self._plain_rows(of, details, None, [event])
+        return None if rows is None else {name: rows[0]}
+
     def root_fields(self, root: GraphQLObjectType) -> GroupedFieldSet:
         """Return the fields that are asked for of the root."""
         if self.selected.root is None:
@@ -237,10 +248,13 @@ class LeanExecutor(Executor[None]):
         self,
         item_type: Any,
         field_details_list: FieldDetailsList,
-        info: GraphQLResolveInfo[Any],
+        info: GraphQLResolveInfo[Any] | None,
         items: Sequence[Any],
     ) -> list[Any] | None:
-        """Complete items of which only leaves are asked for; None where that is not so simple."""
+        """Complete items of which only leaves are asked for; None where that is not so simple.
+
+        `info` is for types that would look at it; ours do not.
+        """
         named = get_nullable_type(item_type)
         if not isinstance(named, GraphQLObjectType):
             return None
@@ -249,7 +263,7 @@ class LeanExecutor(Executor[None]):
         if row is None or is_type_of is None:
             return None
         with contextlib.suppress(Exception):  # as above
-            if all(is_type_of(item, info) for item in items):
+            if all(is_type_of(item, cast("Any", info)) for item in items):
                 return [{name: leaf(item) for name, leaf in row} for item in items]
         return None
 

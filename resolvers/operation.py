@@ -150,6 +150,8 @@ class Source:
 
     async def respond(self, event: Any) -> ExecutionResult:
         """Execute the selection on an event; errors are published."""
+        if (plain := self.executor.plain_event(event)) is not None:
+            return ExecutionResult(plain, None)
         return await finished(cast("LeanExecutor", self.executor.build_per_event_executor(event)))
 
     async def results(self) -> AsyncGenerator[ExecutionResult]:

@@ -3,12 +3,12 @@
 import asyncio
 from dataclasses import replace
 from decimal import Decimal
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from graphql import ExecutionResult, execute, parse
 
-from resolvers.executor import RICH_ROWS_AT_ONCE, ROWS_AT_ONCE
+from resolvers.executor import RICH_ROWS_AT_ONCE, ROWS_AT_ONCE, LeanExecutor
 from resolvers.root import Schema
 from tests.resolvers.fakes import AAPL, OURS, World, a_principal
 from trading.account import Position
@@ -165,3 +165,36 @@ def test_a_document_that_is_run_often_keeps_no_more_than_it_needs(
         for _ in range(3):
             leanly(schema, world, query)
         assert (len(operation.selected.below), len(operation.selected.rows)) == kept
+
+
+SUBSCRIPTIONS = [
+    ('subscription { quotes(symbols: ["AAPL"]) { symbol bid askSize time } }', True),
+    ('subscription { now: quotes(symbols: ["AAPL"]) { __typename a: bid ...F } } %s', True),
+    ('subscription { quotes(symbols: ["AAPL"]) { bid @skip(if: true) ask } }', True),
+    ('subscription { quotes(symbols: ["AAPL"]) { bid instrument { symbol } } }', False),
+    ('subscription { orderReports(accountId: "ours") { seq } }', False),
+    ('subscription { positions(accountId: "ours") { symbol netQty avgPx } }', True),
+]
+
+
+@pytest.mark.parametrize(("query", "is_plain"), SUBSCRIPTIONS)
+async def test_events_are_answered_alike(
+    schema: Schema,
+    world: World,
+    query: str,
+    is_plain: bool,  # noqa: FBT001
+) -> None:
+    context = world.context(a_principal())
+    text = query.replace("%s", "fragment F on Quote { bidSize symbol }")
+    document = schema.documents.get(text)
+    prepared = schema.prepare(document, None, {}, context.principal, context.ids)
+    source = await prepared.subscribe(context)
+    event = await anext(source.events)
+    executor = source.executor.build_per_event_executor(event)
+
+    expected = await cast("LeanExecutor", executor).run()
+    for _ in range(2):
+        answered = await source.respond(event)
+        assert (answered.data, answered.errors) == (expected.data, None)
+        assert (source.executor.plain_event(event) is not None) == is_plain
+    assert source.executor.plain_event(object()) is None, "what is wrong goes the long way"
