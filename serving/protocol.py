@@ -7,12 +7,16 @@ reading, nor abort: uvicorn's own close waits for a buffer that such a peer neve
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 from collections.abc import Callable
 from typing import Any, cast
+from weakref import WeakKeyDictionary
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.http11 import Request
+
+logger = logging.getLogger(__name__)
 
 LINE = "drawbridge.line"
 """The extension of the ASGI scope that holds the socket's `Line`."""
@@ -21,11 +25,45 @@ GRACE_S = 2.0
 WRITE_BUFFER_MAX = 32 * 1024
 _SEND_BUFFER = 128 * 1024
 _NOT_SENT_MAX = 16 * 1024
+_AT_A_TIME = 256
 _GATHERED_MAX = 16 * 1024
 """How many bytes a turn gathers at most before they are written, and found too many to take."""
 
 _INVALID_UTF8 = 1007
 _WENT_AWAY = 1006
+
+
+class _Turn:
+    """The sockets that something is said to in one turn of an event loop, written to at its end.
+
+    One callback for all of them, since one for each would cost as much as all else but the kernel.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._lines: list[SocketProtocol] = []
+
+    def add(self, line: SocketProtocol) -> None:
+        """Have a socket written to, soon."""
+        if not self._lines:
+            self._loop.call_soon(self._end)
+        self._lines.append(line)
+
+    def _end(self) -> None:
+        """Write to some, and let others have their turn before the rest."""
+        some = self._lines[:_AT_A_TIME]
+        del self._lines[:_AT_A_TIME]
+        if self._lines:
+            self._loop.call_soon(self._end)
+        for line in some:
+            try:
+                line.write_gathered()
+            except Exception:
+                logger.exception("a socket cannot be written to, and is dropped")
+                line.abort()
+
+
+_TURNS: WeakKeyDictionary[asyncio.AbstractEventLoop, _Turn] = WeakKeyDictionary()
 
 
 class SocketProtocol(WebSocketsSansIOProtocol):
@@ -42,6 +80,7 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         """Make the buffers small."""
         super().connection_made(transport)
         self._gathered: list[bytes] = []
+        self._turn = _TURNS.setdefault(self.loop, _Turn(self.loop))
         self.transport.set_write_buffer_limits(high=WRITE_BUFFER_MAX)
         peer = transport.get_extra_info("socket")
         if peer is not None and peer.family in {socket.AF_INET, socket.AF_INET6}:
@@ -70,13 +109,14 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         one turn of the loop goes to their socket in one.
         """
         if not self._gathered:
-            self.loop.call_soon(self._write_gathered)
+            self._turn.add(self)
         self._gathered.append(frame)
         self._gathered_bytes += len(frame)
         if self._gathered_bytes > _GATHERED_MAX:
-            self._write_gathered()
+            self.write_gathered()
 
-    def _write_gathered(self) -> None:
+    def write_gathered(self) -> None:
+        """Write what the turn has brought, unless the socket has ended."""
         frames = self._gathered
         if frames and not self.close_sent and not self.transport.is_closing():
             self.transport.write(frames[0] if len(frames) == 1 else b"".join(frames))
@@ -87,7 +127,7 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         """Close, whether the peer reads or not, and abort if it does not answer in time."""
         if self.disconnected or self.close_sent or self.transport.is_closing():
             return
-        self._write_gathered()
+        self.write_gathered()
         self.stop_keepalive()
         self.conn.send_close(code, reason)
         self.queue.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason})

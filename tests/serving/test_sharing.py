@@ -1,5 +1,6 @@
 """What subscriptions have in common is executed once, and what a turn brings is sent once."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
@@ -173,3 +174,26 @@ async def test_what_cannot_be_encoded_ends_its_operation_alone(
     served.streams.tell()
     assert (await one.next())["id"] == "b"
     assert (await other.next())["id"] == "c"
+
+
+async def test_a_socket_that_cannot_be_written_to_is_dropped_alone(
+    served: Served, caplog: pytest.LogCaptureFixture
+) -> None:
+    broken, sound = await served.client(), await served.client()
+    [first, second] = served.connections
+    if first.transport.get_extra_info("peername") != broken.writer.get_extra_info("sockname"):
+        first, second = second, first
+
+    class Broken(Counting):
+        def write(self, data: bytes) -> None:
+            raise RuntimeError(f"{len(data)} bytes too many")
+
+    unsound: Any = Broken(first.transport)
+    first.transport = unsound
+    first.write(b"\x81\x02{}")
+    second.write(b"\x81\x02[]")
+
+    assert await sound.any() == []
+    with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
+        await broken.any()
+    assert "a socket cannot be written to" in caplog.text
