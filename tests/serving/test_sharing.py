@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
-from serving.socket import Limits
+from security.credentials import Credentials
+from serving.socket import Limits, Socket
 from tests.resolvers.fakes import a_report
+from tests.serving.fakes import FakeLine
 from tests.serving.served import REPORTS, Served, serving
 from trading.execution import ExecType
 
@@ -197,3 +199,19 @@ async def test_a_socket_that_cannot_be_written_to_is_dropped_alone(
     with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
         await broken.any()
     assert "a socket cannot be written to" in caplog.text
+
+
+async def test_sockets_are_looked_after_in_crowds(served: Served) -> None:
+    """So that the users of those that came at about the same time are looked up in one question."""
+    loop, every = asyncio.get_running_loop(), Limits().ping_every_s
+    begun, due = loop.time(), set[float]()
+    for _ in range(100):
+        socket = Socket(served.house, FakeLine(), Credentials())
+        socket._ping_later()
+        due.add(round(socket._timers["ping"].when(), 3))
+        socket._stop()
+    took = loop.time() - begun
+
+    step = every / 48
+    assert len(due) <= 2 + took / step
+    assert all(begun + every <= each <= begun + took + every + 2 * step for each in due)
