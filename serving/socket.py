@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import cast
@@ -24,12 +24,12 @@ from resolvers.stream import Stream
 from security.credentials import Credentials
 from serving import frame, message
 from serving.caller import Proxies
-from serving.hub import Errors, Group, Hub, Member, SourceFailed
+from serving.hub import Errors, Hub, Member, SourceFailed
 from serving.mailbox import Limits as MailboxLimits
 from serving.mailbox import Line, Mailbox, Sender
 from serving.message import Complete, ConnectionInit, Invalid, Ping, Pong, Subscribe
 from serving.operation import Authenticate, Malformed, Operations, Prepared, Request, encode
-from serving.subscription import GraphQLSource, key
+from serving.subscription import GraphQLSource, Running, key
 from trading.ids import UserID
 from trading.outcome import AuthenticationUnavailable, Overloaded, Unauthenticated
 from trading.permission import Principal
@@ -68,32 +68,6 @@ class Limits:
     mailbox: MailboxLimits = field(default_factory=MailboxLimits)
 
 
-@dataclass(slots=True, eq=False)
-class _Operation:
-    sender: Sender
-    task: asyncio.Task[None] | None = None
-    seats: Sequence[tuple[Group, Member]] = ()
-    """The groups that it is in: one for each part of what it follows."""
-    is_over: bool = False
-
-    @property
-    def position(self) -> int | None:
-        """How far the log is that it follows."""
-        return self.seats[0][0].position if self.seats else None
-
-    def leave(self) -> None:
-        """Be told nothing more, from now on."""
-        for group, member in self.seats:
-            group.leave(member)
-
-    def stop(self) -> None:
-        """Have it say nothing more, from now on."""
-        self.is_over = True
-        self.leave()
-        if self.task is not None:
-            self.task.cancel()
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class House:
     """What all sockets of a process share."""
@@ -125,7 +99,7 @@ class Socket:
         self._credentials: Credentials | None = None
         self._has_init = False
         self._is_over = False
-        self._operations: dict[str, _Operation] = {}
+        self._operations: dict[str, Running] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._timers: dict[str, asyncio.TimerHandle] = {}
 
@@ -260,7 +234,7 @@ class Socket:
         if operation_id in self._operations:
             self._end(ALREADY_EXISTS, f"Subscriber for {operation_id} already exists")
             return
-        operation = _Operation(Sender(operation_id))
+        operation = Running(Sender(operation_id))
         if len(self._operations) >= self._limits.operations:
             words = f"a socket has at most {self._limits.operations} operations at a time"
             self._refuse(operation, Overloaded(words))
@@ -269,7 +243,7 @@ class Socket:
         operation.task = self._begin(self._run(operation, payload, self._principal))
 
     async def _run(
-        self, operation: _Operation, payload: message.Payload, principal: Principal
+        self, operation: Running, payload: message.Payload, principal: Principal
     ) -> None:
         try:
             prepared = self._house.operations.prepare(Request.of(payload), principal)
@@ -288,9 +262,7 @@ class Socket:
         except Exception as error:  # noqa: BLE001 - it is masked, and logged
             self._refuse(operation, error)
 
-    async def _answer(
-        self, operation: _Operation, prepared: Prepared, principal: Principal
-    ) -> None:
+    async def _answer(self, operation: Running, prepared: Prepared, principal: Principal) -> None:
         """Run a query or mutation."""
         context = self._house.operations.new_context(principal)
         context.address = self._address
@@ -298,9 +270,7 @@ class Socket:
         self._mailbox.put(message.next_result(operation.sender.id, encode(result)))
         self._finish(operation)
 
-    async def _follow(
-        self, operation: _Operation, prepared: Prepared, principal: Principal
-    ) -> None:
+    async def _follow(self, operation: Running, prepared: Prepared, principal: Principal) -> None:
         """Have a subscription join those who are told the same."""
         new_context = self._house.operations.new_context
         source = await prepared.subscribe(new_context(principal))
@@ -329,17 +299,17 @@ class Socket:
             words = f"a socket follows at most {self._limits.parts} accounts and symbols"
             raise Overloaded(words)
 
-    def _begun(self, operation: _Operation, position: int | None) -> None:
+    def _begun(self, operation: Running, position: int | None) -> None:
         """Tell a client how far the log is, so that it can see that it is behind."""
         if position is not None:
             self._mailbox.put(message.ping({operation.sender.id: position}), operation.sender)
 
-    def _refuse(self, operation: _Operation, error: Exception) -> None:
+    def _refuse(self, operation: Running, error: Exception) -> None:
         """End an operation by an error, published like any other."""
         told = published([located_error(error)], None, self._house.ids)
         self._finish(operation, [each.formatted for each in told])
 
-    def _finish(self, operation: _Operation, errors: Errors = ()) -> None:
+    def _finish(self, operation: Running, errors: Errors = ()) -> None:
         """Tell that an operation is over, once."""
         if operation.is_over:
             return

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Callable, Hashable, Sequence
 from contextlib import aclosing
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, cast
 
@@ -22,7 +24,8 @@ from resolvers.context import Context
 from resolvers.document import Operation
 from resolvers.operation import Prepared, Source, failed
 from resolvers.stream import Stream, closable
-from serving.hub import Item, SourceFailed
+from serving.hub import Group, Item, Member, SourceFailed
+from serving.mailbox import Sender
 from serving.operation import encode
 from trading.permission import Principal
 
@@ -69,6 +72,34 @@ class _Variables(Visitor):
 
     def enter_variable(self, node: VariableNode, *_: Any) -> None:
         self.names.add(node.name.value)
+
+
+@dataclass(slots=True, eq=False)
+class Running:
+    """An operation of a socket, until it is over."""
+
+    sender: Sender
+    task: asyncio.Task[None] | None = None
+    seats: Sequence[tuple[Group, Member]] = ()
+    """The groups that it is in: one for each part of what it follows."""
+    is_over: bool = False
+
+    @property
+    def position(self) -> int | None:
+        """How far the log is that it follows."""
+        return self.seats[0][0].position if self.seats else None
+
+    def leave(self) -> None:
+        """Be told nothing more, from now on."""
+        for group, member in self.seats:
+            group.leave(member)
+
+    def stop(self) -> None:
+        """Have it say nothing more, from now on."""
+        self.is_over = True
+        self.leave()
+        if self.task is not None:
+            self.task.cancel()
 
 
 class GraphQLSource:
