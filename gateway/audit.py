@@ -27,26 +27,6 @@ DIFFERS = 1
 _NEWEST = 1 << 62
 
 
-def add_audit(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command and its actions to the parser."""
-    audit = commands.add_parser("audit", help="verify, seal and export the audit record")
-    actions = audit.add_subparsers(dest="action", required=True, metavar="ACTION")
-    verifying = actions.add_parser("verify", help="find what was changed, removed or reordered")
-    verifying.add_argument("--anchor", action="append", default=[], metavar="NUMBER:HASH")
-    verifying.add_argument("--export", type=Path, metavar="FILE", help="check an export alone")
-    actions.add_parser("seal", help="seal now what is not sealed yet")
-    actions.add_parser("keys", help="print the public keys, for who verifies elsewhere")
-    exporting = actions.add_parser("export", help="write records of a period with their proof")
-    what = exporting.add_mutually_exclusive_group(required=True)
-    what.add_argument("--account", help="the reports of this account")
-    what.add_argument("--acts", action="store_true", help="administrative acts")
-    exporting.add_argument("--since", help="RFC 3339, inclusive", metavar="TIME")
-    exporting.add_argument("--until", help="RFC 3339, exclusive", metavar="TIME")
-    exporting.add_argument("--by", help="who exports, for the record (this machine's user)")
-    for parser in actions.choices.values():
-        parser.add_argument("--data", help="the data directory (data)", metavar="DIR")
-
-
 async def run_audit(settings: Settings, options: argparse.Namespace) -> tuple[str, int]:
     """Run an action; return what to print, and the exit status.
 

@@ -23,14 +23,6 @@ from trading.permission import Entitlement, Permission, Principal
 from trading.permit import Permits
 from trading.scope import Scope, ScopeKind
 
-MODES = {
-    "block-new": (TradingState.HALTED, MassAction.NONE),
-    "reduce-only": (TradingState.REDUCING, MassAction.NONE),
-    "cancel-all": (TradingState.HALTED, MassAction.CANCEL_ORDERS),
-    "flatten": (TradingState.REDUCING, MassAction.FLATTEN),
-}
-"""What `--mode` says: the state that is set, and what is done about orders and positions."""
-
 _LIFE_NS = 60_000_000_000
 
 

@@ -38,35 +38,6 @@ class Difference:
             yield f"  {kept.name} sha256:{kept.sha256[:_SHOWN]} stays until it is retired"
 
 
-_DOCUMENTS = {
-    "publish": "register the documents of a manifest, all or none",
-    "diff": "say what publishing a manifest would do",
-    "list": "list what is registered",
-    "retire": "take a document back",
-    "bind": "let a client send registered documents alone",
-    "unbind": "let a client send any document again",
-    "check": "check a manifest, or all that is registered, against the schema",
-}
-
-
-def add_documents(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command and its actions to the parser."""
-    documents = commands.add_parser("documents", help="register documents of clients")
-    actions = documents.add_subparsers(dest="action", required=True, metavar="ACTION")
-    for name, words in _DOCUMENTS.items():
-        action = actions.add_parser(name, help=words)
-        if name in {"publish", "diff", "check"}:
-            is_needed = name != "check"
-            action.add_argument("file", type=Path, nargs=None if is_needed else "?")
-        if name == "retire":
-            action.add_argument("which", help="a name, or a hash")
-        if name in {"publish", "retire", "bind", "unbind"}:
-            action.add_argument("--by", help="who does it, for the record (this machine's user)")
-        if name != "check":
-            action.add_argument("--client", required=name != "list", help="whose: its client id")
-        action.add_argument("--data", help="the data directory (data)", metavar="DIR")
-
-
 def run_documents(settings: Settings, options: argparse.Namespace) -> Coroutine[None, None, str]:
     """Run an action. Raises what it raises: ManifestError, ConfigError, StoreRefused."""
     match options.action:

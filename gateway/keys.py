@@ -91,17 +91,6 @@ def _token(settings: Settings, said: str) -> Pkcs11Keys:
     )
 
 
-def add_keys(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command and its actions to the parser."""
-    keys = commands.add_parser("keys", help="show and rotate the keys that secrets are under")
-    actions = keys.add_subparsers(dest="action", required=True, metavar="ACTION")
-    actions.add_parser("status", help="count secrets by the key that they are under")
-    rotating = actions.add_parser("rotate", help="put all secrets under the key that seals now")
-    rotating.add_argument("--by", help="who does it, for the record (this machine's user)")
-    for parser in actions.choices.values():
-        parser.add_argument("--data", help="the data directory (data)", metavar="DIR")
-
-
 async def run_keys(settings: Settings, options: argparse.Namespace) -> tuple[str, int]:
     """Run an action beside running gateways; return what to print, and the exit status.
 

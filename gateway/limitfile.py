@@ -8,26 +8,13 @@ from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from pathlib import Path
 
+from gateway.arguments import LIMIT_COLUMNS
 from schema.scalar import read_decimal, read_instant, write_instant
 from trading.ids import AccountID, InstrumentID, TenantID
 from trading.instrument import SecurityType
 from trading.limits import Limit, LimitName, LimitScope
 from trading.quantity import plain
 
-COLUMNS = (
-    "broker",
-    "tenant",
-    "strategy",
-    "account",
-    "security_type",
-    "symbol",
-    "name",
-    "value",
-    "owner",
-    "reason",
-    "effective_at",
-    "expires_at",
-)
 LINES_MAX = 10_000
 NONE = "none"
 """The value that takes a limit away; an empty one is a mistake."""
@@ -46,8 +33,8 @@ def read_limits(path: Path) -> list[Limit]:
     rows = csv.DictReader(io.StringIO(text, newline=""), restkey="more", strict=True)
     found, errors = [], []
     try:
-        if tuple(rows.fieldnames or ()) != COLUMNS:
-            raise LimitFileError(f"{path}:1: the first line must be {','.join(COLUMNS)}")
+        if tuple(rows.fieldnames or ()) != LIMIT_COLUMNS:
+            raise LimitFileError(f"{path}:1: the first line must be {','.join(LIMIT_COLUMNS)}")
         for number, row in enumerate(rows, 2):
             if number > LINES_MAX + 1:
                 raise LimitFileError(f"{path}: give at most {LINES_MAX} limits in a file")
@@ -65,7 +52,7 @@ def read_limit(row: Mapping[str, str | None]) -> tuple[Limit | None, list[str]]:
     """Read one limit from its columns, or say what is wrong with them."""
     errors: list[str] = []
     if None in row.values() or "more" in row:
-        return None, [f"a line has {len(COLUMNS)} columns"]
+        return None, [f"a line has {len(LIMIT_COLUMNS)} columns"]
 
     def column[T](name: str, read: Callable[[str], T], *, needed: bool = False) -> T | None:
         text = row.get(name) or ""
@@ -103,7 +90,7 @@ def write_limits(limits: Iterable[Limit], at: int) -> str:
     """Write a file of limits as they are in force at an instant."""
     out = io.StringIO(newline="")
     rows = csv.writer(out, lineterminator="\n")
-    rows.writerow(COLUMNS)
+    rows.writerow(LIMIT_COLUMNS)
     for limit in limits:
         scope = limit.scope
         begins = None if limit.holds(at) else limit.effective_at

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 
 from gateway.account import opened_store
+from gateway.arguments import LIMIT_COLUMNS
 from gateway.config import Settings
-from gateway.limitfile import COLUMNS, LimitFileError, read_limit, read_limits, write_limits
+from gateway.limitfile import LimitFileError, read_limit, read_limits, write_limits
 from gateway.system import SystemClock, TimeOrderedIds
 from persistence.store import SqlStore
 from schema.scalar import write_instant
@@ -39,31 +39,6 @@ class LimitsRefused(Exception):
     """Limits that cannot be set; each line names what, and the remedy."""
 
 
-def add_limits(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command and its actions to the parser."""
-    limits = commands.add_parser("limits", help="read and set limits")
-    actions = limits.add_subparsers(dest="action", required=True, metavar="ACTION")
-    actions.add_parser("list", help="show the limits in force")
-    actions.add_parser("export", help="write the limits in force as CSV, as `import` reads them")
-    importing = actions.add_parser("import", help="set the limits of a CSV file, all or none")
-    importing.add_argument("file", type=Path, metavar="FILE")
-    setting = actions.add_parser("set", help="set one limit")
-    setting.add_argument("name", help="what is limited, such as MAX_ORDER_QTY")
-    setting.add_argument("value", help="a number, or `none` to take the limit away")
-    for column in (each for each in COLUMNS if each not in {"name", "value"}):
-        setting.add_argument(f"--{column.replace('_', '-')}", default="")
-    actions.add_parser("requests", help="show what awaits a second person, and what became of it")
-    for action in ("approve", "deny", "withdraw"):
-        deciding = actions.add_parser(action, help=f"{action} a request to loosen limits")
-        deciding.add_argument("request", metavar="REQUEST")
-        if action == "deny":
-            deciding.add_argument("--reason", required=True)
-    for action, parser in actions.choices.items():
-        parser.add_argument("--data", help="the data directory (data)", metavar="DIR")
-        needed = action not in {"list", "export"}
-        parser.add_argument("--by", required=needed, help="the user who does this")
-
-
 async def run_limits(settings: Settings, options: argparse.Namespace) -> tuple[str, int]:
     """Run an action; return what to print, and the exit status.
 
@@ -91,7 +66,7 @@ def _wanted(options: argparse.Namespace) -> Sequence[Limit]:
         case "import":
             return read_limits(options.file)
         case "set":
-            limit, errors = read_limit({name: getattr(options, name) for name in COLUMNS})
+            limit, errors = read_limit({name: getattr(options, name) for name in LIMIT_COLUMNS})
             if limit is None:
                 raise LimitsRefused("\n".join(errors))
             return [limit]

@@ -27,23 +27,6 @@ class RiskDiffers(Exception):
     """What is stored is not what its inputs, or the facts, come to."""
 
 
-def add_risk(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command and its actions to the parser."""
-    controls = commands.add_parser(
-        "risk", help="replay decisions, recompute exposure, print the table of controls"
-    )
-    actions = controls.add_subparsers(dest="action", required=True, metavar="ACTION")
-    replaying = actions.add_parser("replay", help="judge every decision of a store again")
-    replaying.add_argument(
-        "--after", type=int, default=0, help="begin behind this decision (0)", metavar="NUMBER"
-    )
-    recounting = actions.add_parser("exposure", help="fold every fill from the first one on")
-    recounting.add_argument("--account", help="this account, and no others", metavar="ID")
-    for parser in (replaying, recounting):
-        parser.add_argument("--data", help="the data directory (data)", metavar="DIR")
-    actions.add_parser("table", help="print the catalogue of controls")
-
-
 async def run_risk(settings: Settings, options: argparse.Namespace) -> str:
     """Run an action; return what to print.
 

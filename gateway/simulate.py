@@ -7,7 +7,6 @@ import contextlib
 import secrets
 import signal
 import socket
-from collections.abc import Sequence
 from pathlib import Path
 
 import uvloop
@@ -25,7 +24,6 @@ from trading.instrument import Catalogue
 from trading.ports import Environment, MarketData
 from trading.quantity import use_exact_arithmetic
 
-SIMULATORS: Sequence[str] = ("alpaca",)
 CREDENTIALS = "credentials"
 """The folder, in the data directory, with the key that a simulator takes."""
 

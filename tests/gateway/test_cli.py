@@ -1,6 +1,8 @@
 """The command line: what each command prints, and what it refuses in words."""
 
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -134,3 +136,17 @@ def test_to_migrate_again_changes_nothing(command: Command, data: Path) -> None:
     with sqlite3.connect(data / "store.sqlite3") as store:
         assert store.execute("select count(*) from accounts").fetchone() == (2,)
     store.close()
+
+
+def test_help_imports_nothing_of_what_runs() -> None:
+    """It is the first that a user sees, and to import everything takes over a second."""
+    look = (
+        "import sys, gateway.cli; gateway.cli.parser().format_help();"
+        " print(*{name.partition('.')[0] for name in sys.modules})"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", look], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+
+    heavy = {"graphql", "strawberry", "sqlalchemy", "alembic", "uvicorn", "persistence", "serving"}
+    assert heavy & set(done.stdout.split()) == set()

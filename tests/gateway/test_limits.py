@@ -5,18 +5,19 @@ from typing import Any
 
 import pytest
 
-from gateway.limitfile import COLUMNS, LINES_MAX, LimitFileError, read_limits
+from gateway.arguments import LIMIT_COLUMNS
+from gateway.limitfile import LINES_MAX, LimitFileError, read_limits
 from tests.gateway.conftest import Command, Ran
 
 
 def line(**columns: Any) -> str:
     plain = {"account": "equity", "owner": "desk", "reason": "a test"}
-    return ",".join(str((plain | columns).get(name, "")) for name in COLUMNS)
+    return ",".join(str((plain | columns).get(name, "")) for name in LIMIT_COLUMNS)
 
 
 def file_of(folder: Path, *lines: str) -> Path:
     path = folder / "limits.csv"
-    path.write_text("\n".join([",".join(COLUMNS), *lines, ""]), encoding="utf-8")
+    path.write_text("\n".join([",".join(LIMIT_COLUMNS), *lines, ""]), encoding="utf-8")
     return path
 
 
@@ -142,8 +143,11 @@ def test_a_file_that_is_no_list_of_limits_is_refused(tmp_path: Path) -> None:
     for text, complaint in (
         ("", "the first line must be broker,tenant"),
         ("name,value\n", "the first line must be broker,tenant"),
-        (f'{",".join(COLUMNS)}\n"', "not CSV"),
-        ("\n".join([",".join(COLUMNS), *[line(name="x")] * (LINES_MAX + 1)]), "at most 10000"),
+        (f'{",".join(LIMIT_COLUMNS)}\n"', "not CSV"),
+        (
+            "\n".join([",".join(LIMIT_COLUMNS), *[line(name="x")] * (LINES_MAX + 1)]),
+            "at most 10000",
+        ),
     ):
         path.write_text(text, encoding="utf-8")
         with pytest.raises(LimitFileError, match=complaint):
