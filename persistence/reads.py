@@ -23,6 +23,7 @@ from persistence.mapping import (
     STATE_CHANGES,
 )
 from persistence.orderlist import newest_orders
+from persistence.recent import RecentReports
 from persistence.rows import Rows
 from persistence.within import pair_within, within
 from trading.account import Account, Position
@@ -137,16 +138,18 @@ class SqlReads:
         catalogue: Catalogue,
         known: KnownLimits,
         tenant_id: TenantID | None = None,
+        recent: RecentReports | None = None,
     ) -> None:
         """Take the database, the instruments that a bare symbol may mean, and limits known.
 
         What is read for a tenant is read behind the wall around its rows; but for the limits, which
-        are known here of all tenants together.
+        are known here of all tenants together. Whoever reads for all may know `recent` reports.
         """
         self._database: Readable = database
         if tenant_id is not None:
             self._database = database.of_tenant(tenant_id)
         self._all = database
+        self._recent = recent or RecentReports(0)
         self._catalogue = catalogue
         self._known = known
 
@@ -197,7 +200,11 @@ class SqlReads:
 
     async def reports_at(self, keys: Collection[tuple[AccountID, int]]) -> Sequence[Report]:
         """Return those reports that there are, by account and sequence number, in that order."""
-        return [_report(row) for row in await self._database.ask(_REPORTS_AT, {"keys": keys})]
+        found = self._recent.find(keys)
+        if missing := [key for key in keys if key not in found]:
+            rows = await self._database.ask(_REPORTS_AT, {"keys": missing})
+            found |= {(each.account_id, each.seq): each for each in map(_report, rows)}
+        return [found[key] for key in sorted(found)]
 
     async def fills_of(
         self, order_ids: Collection[OrderID]

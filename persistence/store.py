@@ -27,6 +27,7 @@ from persistence.mapping import APPROVAL_REQUESTS, COMMANDS, ORDERS
 from persistence.outbox import Outbox
 from persistence.prices import SqlReferencePrices
 from persistence.reads import SqlReads
+from persistence.recent import RecentReports
 from persistence.scopes import SqlScopes
 from persistence.transaction import SqlTransaction
 from persistence.wanted import SqlWanted
@@ -127,7 +128,8 @@ class SqlStore:
         self.audit = SqlAudit(database)
         self.links = SqlLinks(database)
         self.limits = SqlLimits(database, self._known)
-        self.reads = SqlReads(database, catalogue, self._known)
+        self._recent = RecentReports()
+        self.reads = SqlReads(database, catalogue, self._known, recent=self._recent)
         self.prices = SqlReferencePrices(database)
         self.wanted = SqlWanted(database, clock)
         self.leases = SqlLeases(database, clock)
@@ -162,7 +164,9 @@ class SqlStore:
         """Begin a transaction; one that is urgent waits for no order's. Raises StoreUnavailable."""
         database = self._database.urgent if urgent else self._database
         async with database.transaction() as steps:
-            yield SqlTransaction(steps, self.catalogue, self._known)
+            transaction = SqlTransaction(steps, self.catalogue, self._known)
+            yield transaction
+        self._recent.keep(transaction.recorded)
 
     async def identity(self) -> str:
         """Return the random name of this database, which a copy of it keeps."""

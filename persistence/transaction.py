@@ -10,6 +10,7 @@ from persistence.loading import load, lock
 from persistence.saving import save
 from trading.account import Account
 from trading.books import Books, Wants
+from trading.execution import Report
 from trading.ids import AccountID
 from trading.instrument import Catalogue
 
@@ -27,6 +28,8 @@ class SqlTransaction:
         self._known = known
         self._asked: frozenset[AccountID] = frozenset()
         self._locked: Mapping[AccountID, Account] = {}
+        self.recorded: list[Report] = []
+        """The reports that are to be saved."""
 
     async def lock(self, accounts: Collection[AccountID]) -> None:
         """Lock the account rows in the order of their ids; always first, and nothing else."""
@@ -45,4 +48,5 @@ class SqlTransaction:
         What raises IntegrityError then is a ClOrdID, a fill, a sequence number or a broker's event
         that is recorded already.
         """
+        self.recorded += books.new_reports
         self._steps.later(save, books)
