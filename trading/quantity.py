@@ -5,6 +5,7 @@ from __future__ import annotations
 import decimal
 import re
 from decimal import Decimal
+from functools import lru_cache
 
 type Qty = Decimal
 type Px = Decimal
@@ -19,6 +20,7 @@ _INTEGER_DIGITS = 15
 _FRACTION_DIGITS = 12
 _PLAIN = re.compile(rf"-?[0-9]{{1,{_INTEGER_DIGITS}}}(\.[0-9]{{1,{_FRACTION_DIGITS}}})?")
 _AVERAGE = Decimal(1).scaleb(-10)
+_WRITTEN_KEPT = 4096
 
 
 def use_exact_arithmetic() -> None:
@@ -40,8 +42,10 @@ def parse(text: str) -> Decimal:
     return Decimal(text)
 
 
+@lru_cache(_WRITTEN_KEPT)
 def plain(value: Decimal) -> str:
     """Write a number in plain digits without needless zeros: `1.5`, `100`, `0`."""
+    # Equal numbers are written alike, and most come again: limits, margins, nothing at all.
     text = format(value, "f")
     if "." in text:
         text = text.rstrip("0").rstrip(".")
