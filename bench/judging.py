@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import partial
 
-from persistence.columns import Checks
+from persistence.judged import Checks
 from persistence.seed import standard_limits
 from persistence.statement import DIALECT
 from risk.case import Case

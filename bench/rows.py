@@ -29,19 +29,7 @@ _ZERO, _PRICE = Decimal(0), Decimal(230)
 
 # As long as what the risk gate writes down of an order.
 _CHECKS = json.dumps(
-    [
-        {
-            "name": f"check-{number}",
-            "verdict": "PASSED",
-            "inputs": {"order_qty": "1", "price": "230.00", "position": "0"},
-            "code": None,
-            "text": None,
-            "reason": None,
-            "limit": "10000",
-            "used": "1",
-        }
-        for number in range(36)
-    ]
+    {"facts": ["1234.56"] * 80, "found": [["10000", "1"]] * 20 + [[]] * 16}, separators=(",", ":")
 )
 
 type Values = Mapping[str, Any]

@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import asdict, replace
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any, ClassVar
 
-import orjson
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from trading.account import ScopedState, TradingState
-from trading.decision import Check, Judged, Verdict
 from trading.instrument import SecurityType
 from trading.limits import Limit, LimitName, LimitScope
 from trading.quantity import plain
-from trading.reject import OrdRejReason
 
 ID = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
 """An identifier, ordered by its bytes in both databases, whatever the server's language is."""
@@ -100,28 +97,6 @@ class OneOf[E: StrEnum](TypeDecorator[E]):
         return None if value is None else self.members(value)
 
 
-class Checks(TypeDecorator[Sequence[Check]]):
-    """The checks of a risk decision, as JSON with decimals in plain digits."""
-
-    impl = sa.Text
-    cache_ok = True
-
-    def process_bind_param(self, value: Sequence[Check] | None, dialect: Dialect) -> str | None:
-        """Write the checks."""
-        del dialect
-        if value is None:
-            return None
-        checks = value.plain() if isinstance(value, Judged) else [each.plain() for each in value]
-        return orjson.dumps(checks).decode()
-
-    def process_result_value(self, value: str | None, dialect: Dialect) -> tuple[Check, ...] | None:
-        """Read the checks."""
-        del dialect
-        return (
-            None if value is None else tuple(_check_of_json(each) for each in orjson.loads(value))
-        )
-
-
 class Octets(TypeDecorator[bytes]):
     """Bytes, as hexadecimal text, which either database shows alike."""
 
@@ -159,19 +134,6 @@ class ScopedStates(TypeDecorator[tuple[ScopedState, ...]]):
         del dialect
         held = json.loads(value) if value else ()
         return tuple((kind, name, TradingState(state)) for kind, name, state in held)
-
-
-def _check_of_json(check: dict[str, Any]) -> Check:
-    return Check(
-        name=check["name"],
-        verdict=Verdict(check["verdict"]),
-        inputs=check["inputs"],
-        code=check["code"],
-        text=check["text"],
-        reason=None if check["reason"] is None else OrdRejReason(check["reason"]),
-        limit=None if check["limit"] is None else Decimal(check["limit"]),
-        used=None if check["used"] is None else Decimal(check["used"]),
-    )
 
 
 class OrAny[E: str](TypeDecorator[E]):

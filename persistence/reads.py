@@ -11,12 +11,12 @@ import sqlalchemy as sa
 from persistence import tables
 from persistence.connection import Connection, Query
 from persistence.database import Database, Readable
+from persistence.decisions import DECISION, decision
 from persistence.limits import KnownLimits
 from persistence.mapping import (
     ACCOUNTS,
     BREAKS,
     CANCEL_REJECTS,
-    DECISIONS,
     EXECUTION_REPORTS,
     ORDERS,
     POSITIONS,
@@ -100,20 +100,16 @@ _POSITIONS = (
     .where(within(tables.positions.c.account_id, "accounts"))
     .order_by(tables.positions.c.account_id, tables.positions.c.symbol)
 )
-_DECISION = DECISIONS.select().where(
+_DECISION = DECISION.where(
     tables.decisions.c.account_id == sa.bindparam("account_id"),
     tables.decisions.c.cl_ord_id == sa.bindparam("cl_ord_id"),
 )
 # Those on its replaces came later.
-_DECISIONS_OF = (
-    DECISIONS.select()
-    .add_columns(tables.decisions.c.order_id)
-    .where(
-        tables.decisions.c.id.in_(
-            sa.select(sa.func.min(tables.decisions.c.id))
-            .where(within(tables.decisions.c.order_id, "order_ids"))
-            .group_by(tables.decisions.c.order_id)
-        )
+_DECISIONS_OF = DECISION.add_columns(tables.decisions.c.order_id).where(
+    tables.decisions.c.id.in_(
+        sa.select(sa.func.min(tables.decisions.c.id))
+        .where(within(tables.decisions.c.order_id, "order_ids"))
+        .group_by(tables.decisions.c.order_id)
     )
 )
 _BREAKS = (
@@ -234,12 +230,16 @@ class SqlReads:
     async def decision(self, account_id: AccountID, cl_ord_id: ClOrdID) -> RiskDecision | None:
         """Return the decision on the command with this ClOrdID, or None where none was needed."""
         ids = {"account_id": account_id, "cl_ord_id": cl_ord_id}
-        return next(iter(await self._items(DECISIONS, _DECISION, **ids)), None)
+        return await self._decision(_DECISION, **ids)
 
     async def decisions_of(self, order_ids: Collection[OrderID]) -> Mapping[OrderID, RiskDecision]:
         """Return the decisions under which orders were placed, as far as there are any."""
         rows = await self._database.ask(_DECISIONS_OF, {"order_ids": order_ids})
-        return {OrderID(row[-1]): DECISIONS.item(row) for row in rows}
+        return {OrderID(row.order_id): decision(row) for row in rows}
+
+    async def _decision(self, query: Query, **values: object) -> RiskDecision | None:
+        rows = await self._database.ask(query, values)
+        return decision(rows[0]) if rows else None
 
     async def breaks(self, account_id: AccountID, first: int) -> Sequence[Break]:
         """Return the newest breaks of an account."""

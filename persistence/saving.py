@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from persistence import tables
 from persistence.audit import record_acts
 from persistence.connection import Change, Connection
+from persistence.judged import form_row
 from persistence.mapping import (
     ACCOUNTS,
     APPROVAL_REQUESTS,
@@ -31,7 +32,7 @@ from persistence.mapping import (
 from persistence.rows import Rows, Values, Way
 from trading.books import Books
 from trading.control import TradingStateChange
-from trading.decision import RiskDecision
+from trading.decision import Judged, RiskDecision
 from trading.execution import ExecutionReport, OrderCancelReject, Report
 from trading.ids import AccountID, ClOrdID
 from trading.store import shard_of
@@ -59,6 +60,7 @@ def _state(books: Books) -> Iterator[Change]:
 
 def _log(books: Books) -> Iterator[Change]:
     yield _add(CLAIMS, books.new_claims)
+    yield Change(Way.INSERT_MISSING, tables.decision_forms, _forms(books))
     yield _insert(tables.decisions, [_decision(books, *each) for each in books.new_decisions])
     executions = [each for each in books.new_reports if isinstance(each, ExecutionReport)]
     yield _add(EXECUTION_REPORTS, executions)
@@ -97,7 +99,14 @@ def _decision(
 ) -> Values:
     claim = books.claims[account_id, cl_ord_id]
     ids = {"account_id": account_id, "cl_ord_id": cl_ord_id, "order_id": claim.order_id}
-    return ids | DECISIONS.values(decision)
+    form_id = form_row(checks.form)["id"] if isinstance(checks := decision.checks, Judged) else None
+    return ids | {"form_id": form_id} | DECISIONS.values(decision)
+
+
+def _forms(books: Books) -> list[Values]:
+    judged = (each.checks for _, _, each in books.new_decisions)
+    forms = {each.form for each in judged if isinstance(each, Judged)}
+    return [form_row(each) for each in forms]
 
 
 def _numbered(change: TradingStateChange) -> Values:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import cache
 from typing import overload
 
-from risk.control import CONTROLS, LIMIT, Control, Facts, Finding, sentence, text
+from risk.control import CONTROLS, LIMIT, Control, Facts, Finding, text
 from risk.facts import FACTS
-from trading.decision import Check, Judged, PlainCheck, RiskDecision, Verdict
+from trading.decision import Check, Form, Found, Judged, RiskDecision
 from trading.quantity import plain
 
 
@@ -39,29 +40,26 @@ class Findings(Judged):
                 return control.written(finding, control.inputs(self._facts))
         return None
 
-    def plain(self) -> list[PlainCheck]:
-        """Return all checks as they are stored; each fact is put into words once."""
-        words = {name: text(value) for name, value in self._facts.items()}
+    @property
+    def form(self) -> Form:
+        """What was asked."""
+        return _form(tuple(each.name for each in self._controls))
+
+    def facts(self) -> list[str | None]:
+        """Return the facts in the form's order, each put into words once."""
+        facts = self._facts
+        return [text(facts[name]) for name in self.form.facts]
+
+    def found(self) -> list[Found]:
+        """Return what each control came to."""
         return [
-            self._plain(control, finding, words)
+            _passed(finding) if finding.code is None else self._refused(control, finding)
             for control, finding in zip(self._controls, self._findings, strict=True)
         ]
 
-    def _plain(
-        self, control: Control, finding: Finding, words: dict[str, str | None]
-    ) -> PlainCheck:
-        code, limit, used = finding
-        inputs = {name: words[fact] for name, fact in control.names}
-        return {
-            "name": control.name,
-            "verdict": Verdict.PASS if code is None else Verdict.REFUSE,
-            "inputs": inputs,
-            "code": code,
-            "text": None if code is None else sentence(code, inputs),
-            "reason": None if code is None else control.reason,
-            "limit": None if limit is None else plain(limit),
-            "used": None if used is None else plain(used),
-        }
+    def _refused(self, control: Control, finding: Finding) -> Found:
+        check = control.written(finding, control.inputs(self._facts))
+        return _passed(finding)._replace(code=check.code, text=check.text, reason=check.reason)
 
     def _written(self) -> tuple[Check, ...]:
         if self._checks is None:
@@ -98,6 +96,27 @@ class Findings(Judged):
     def __hash__(self) -> int:
         """Hash the checks' names: their inputs are mappings."""
         return hash(tuple(control.name for control in self._controls))
+
+
+_NOTHING = Found()
+
+
+def _passed(finding: Finding) -> Found:
+    _, limit, used = finding
+    if limit is None and used is None:
+        return _NOTHING
+    return Found(None if limit is None else plain(limit), None if used is None else plain(used))
+
+
+@cache
+def _form(controls: tuple[str, ...]) -> Form:
+    asked = [CONTROLS[name] for name in controls]
+    names = dict.fromkeys(fact for each in asked for fact in each.facts)
+    places = {name: at for at, name in enumerate(names)}
+    checks = tuple(
+        (each.name, tuple((name, places[fact]) for name, fact in each.names)) for each in asked
+    )
+    return Form(facts=tuple(names), checks=checks)
 
 
 def see_that_all_have_facts() -> None:

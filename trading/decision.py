@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum, unique
+from typing import NamedTuple
 
 from trading.quantity import plain
 from trading.reject import OrdRejReason
@@ -62,10 +63,33 @@ class Check:
         }
 
 
+@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
+class Form:
+    """What the checks of a release ask: their names, and of which facts each takes its inputs.
+
+    `checks` has for each the pairs of an input's name and the place of its fact in `facts`. There
+    is one for all decisions of a process, which is known by being the same object.
+    """
+
+    facts: tuple[str, ...]
+    checks: tuple[tuple[str, tuple[tuple[str, int], ...]], ...]
+
+
+class Found(NamedTuple):
+    """What one check came to, in texts; a check that passed may have a limit and what is used."""
+
+    limit: str | None = None
+    used: str | None = None
+    code: str | None = None
+    text: str | None = None
+    reason: OrdRejReason | None = None
+
+
 class Judged(Sequence[Check]):
     """Checks whose verdicts stand, and which are written out when somebody reads them.
 
-    An order waits for the verdicts alone: writing takes longer than judging.
+    An order waits for the verdicts alone: writing takes longer than judging. They rest on facts
+    that most of them share, and are kept as those facts and what was found.
     """
 
     @property
@@ -73,9 +97,37 @@ class Judged(Sequence[Check]):
     def refusal(self) -> Check | None:
         """The first check that refused."""
 
+    @property
     @abstractmethod
-    def plain(self) -> list[PlainCheck]:
-        """Return all checks as they are stored."""
+    def form(self) -> Form:
+        """What was asked."""
+
+    @abstractmethod
+    def facts(self) -> list[str | None]:
+        """Return the facts in the form's order."""
+
+    @abstractmethod
+    def found(self) -> list[Found]:
+        """Return what each check of the form came to."""
+
+
+def written_out(
+    form: Form, facts: Sequence[str | None], found: Sequence[Found]
+) -> tuple[Check, ...]:
+    """Write out the checks of a form. Raises LookupError or ValueError for what is not its own."""
+    return tuple(
+        Check(
+            name=name,
+            verdict=Verdict.PASS if each.code is None else Verdict.REFUSE,
+            inputs={name: facts[at] for name, at in inputs},
+            code=each.code,
+            text=each.text,
+            reason=each.reason,
+            limit=None if each.limit is None else Decimal(each.limit),
+            used=None if each.used is None else Decimal(each.used),
+        )
+        for (name, inputs), each in zip(form.checks, found, strict=True)
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

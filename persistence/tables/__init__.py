@@ -48,6 +48,7 @@ from persistence.tables.order import (
     PENDING_ORDER,
     cl_ord_ids,
     commands,
+    decision_forms,
     decisions,
     orders,
 )
@@ -74,6 +75,7 @@ __all__ = [
     "cl_ord_ids",
     "commands",
     "confirmations",
+    "decision_forms",
     "decisions",
     "document_clients",
     "documents",

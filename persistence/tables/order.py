@@ -2,7 +2,8 @@
 
 import sqlalchemy as sa
 
-from persistence.columns import COUNT, FLAG, ID, INSTANT, TEXT, Checks, Exact, OneOf
+from persistence.columns import COUNT, FLAG, ID, INSTANT, TEXT, Exact, OneOf
+from persistence.judged import Checks
 from persistence.tables.base import among, column, key, metadata, optional, serial
 from trading.command import OPEN_STATES, CommandKind, CommandState
 from trading.order import TERMINAL, OrdStatus, OrdType, Side, TimeInForce
@@ -151,6 +152,8 @@ cl_ord_ids = sa.Table(
     column("claimed_at", INSTANT),
 )
 
+decision_forms = sa.Table("decision_forms", metadata, key("id", ID), column("form", TEXT))
+
 decisions = sa.Table(
     "decisions",
     metadata,
@@ -161,6 +164,8 @@ decisions = sa.Table(
     column("checks", Checks()),
     column("limits_version", COUNT),
     column("decided_at", INSTANT),
+    # Empty where the checks are whole. A form is added with the first decision that has it.
+    optional("form_id", ID),
     sa.ForeignKeyConstraint(
         ["account_id", "cl_ord_id"], ["cl_ord_ids.account_id", "cl_ord_ids.cl_ord_id"]
     ),

@@ -46,7 +46,7 @@ def test_what_was_decided_replays(command: Command, traded: Path) -> None:
 
 def test_one_that_was_changed_is_named(command: Command, traded: Path) -> None:
     with sqlite3.connect(traded / "store.sqlite3") as store:
-        old, new = '"order_qty":"10000000"', '"order_qty":"10"'
+        old, new = '"10000000"', '"10"'
         store.execute("UPDATE decisions SET checks = replace(checks, ?, ?)", (old, new))
     store.close()
     ran = command("risk", "replay", "--data", traded)

@@ -9,8 +9,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from persistence import mapping, tables
-from persistence.columns import Asked, Checks, Exact, OneOf, ScopedStates
+from persistence.columns import Asked, Exact, OneOf, ScopedStates
 from persistence.conduct import ConductText
+from persistence.judged import Checks
 from persistence.rows import Rows
 from trading.account import TradingState
 from trading.conduct import Alike, Conduct

@@ -1,5 +1,6 @@
 """The catalogue says what there is, in the docs too, and decisions replay as they were stored."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -10,7 +11,7 @@ from risk.replay import difference
 from tests.risk.cases import clear, wanted
 from tests.tidy.rules import ROOT
 from tests.trading.builders import D, books
-from trading.decision import Check, RiskDecision
+from trading.decision import Check, Judged, RiskDecision, written_out
 
 
 def test_the_docs_have_the_table_of_the_code() -> None:
@@ -82,7 +83,12 @@ def test_what_was_changed_is_named(changes: dict[str, object], said: str) -> Non
 def test_checks_are_stored_as_they_are_read() -> None:
     for asked in (wanted(), wanted(order_qty=D("0.5"), price=D(500))):
         checks = clear(books(), asked).decision.checks
-        assert checks.plain() == [each.plain() for each in checks]  # type: ignore[attr-defined]
+        assert rewritten(checks) == tuple(checks)
         assert list(checks) == [checks[index] for index in range(len(checks))]
         assert checks == tuple(checks)
         assert checks != ()
+
+
+def rewritten(checks: Sequence[Check]) -> tuple[Check, ...]:
+    assert isinstance(checks, Judged)
+    return written_out(checks.form, checks.facts(), checks.found())
