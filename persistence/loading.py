@@ -26,8 +26,9 @@ from persistence.mapping import (
 from persistence.resting import load_judged
 from persistence.scopes import take_turn
 from persistence.within import pair_within, within
-from trading.account import Account
+from trading.account import Account, TradingState
 from trading.books import Books, ClaimKey, Wants
+from trading.held import Held
 from trading.ids import AccountID, InstrumentID, WireID
 from trading.instrument import Catalogue
 from trading.limits import Limits, LimitSet
@@ -61,6 +62,9 @@ _ORDERS = {
     "wire_ids": within(tables.orders.c.wire_id, "wire_ids"),
     "accounts": within(tables.orders.c.account_id, "accounts") & tables.OPEN_ORDER,
 }
+_ORDER_HEADS = sa.select(tables.orders.c.id, tables.orders.c.last_seq).where(
+    within(tables.orders.c.id, "order_ids")
+)
 _COMMANDS_NAMED = COMMANDS.select().where(within(tables.commands.c.wire_id, "wire_ids"))
 _OPEN_COMMANDS = COMMANDS.select().where(
     within(tables.commands.c.order_id, "order_ids"), tables.OPEN_COMMAND
@@ -98,11 +102,13 @@ def load(
     # In the order of their ids, as they were read: a set would have another one in each process.
     books.accounts = {each: locked[each] for each in locked if each in wants.accounts}
     _load_claims(connection, books, wants.cl_ord_ids)
+    _take_held(connection, books, wants.held)
     _load_orders(connection, books, wants, books.accounts)
     _load_fills(connection, books, wants.fills_of)
     _load_positions(connection, books, wants, locked)
-    _load_exposure(connection, books, wants.symbols)
-    _load_limits(connection, books, known)
+    if not (wants.readmits and all(map(_is_free, books.accounts.values()))):
+        _load_exposure(connection, books, wants.symbols)
+        _load_limits(connection, books, known)
     _load_seen_keys(connection, books, wants.broker_keys)
     if wants.states:
         books.states = take_turn(connection)
@@ -120,13 +126,32 @@ def _load_claims(connection: Connection, books: Books, keys: Collection[ClaimKey
         books.cancel_rejects = {(each.account_id, each.seq): each for each in rejects}
 
 
+def _is_free(account: Account) -> bool:
+    return account.trading_state is TradingState.ACTIVE and not account.scoped_states
+
+
+def _take_held(connection: Connection, books: Books, held: Mapping[WireID, Held]) -> None:
+    """Take orders that the caller knows, where nothing was reported of them since."""
+    known = {each.order.id: each for each in held.values()}
+    if not known:
+        return
+    for row in connection.rows(_ORDER_HEADS, {"order_ids": known}):
+        order, commands, fills = (each := known[row.id]).order, each.commands, each.fills
+        if row.last_seq == order.last_seq and order.account_id in books.accounts:
+            books.orders[order.id] = order
+            books.commands.update((command.wire_id, command) for command in commands)
+            books.fills[order.id] = list(fills)
+
+
 def _load_orders(
     connection: Connection, books: Books, wants: Wants, locked: Collection[AccountID]
 ) -> None:
-    wire_ids = wants.wire_ids | wants.fills_of
+    taken = {each for each, held in wants.held.items() if held.order.id in books.orders}
+    wire_ids = (wants.wire_ids | wants.fills_of) - taken
     if wire_ids:
         _load_commands(connection, books, _COMMANDS_NAMED, {"wire_ids": wire_ids}, locked)
     order_ids = wants.order_ids | {c.order_id for c in books.commands.values()}
+    order_ids -= books.orders.keys()
     order_ids |= {c.order_id for c in books.claims.values() if c.order_id is not None}
     wanted = {"order_ids": order_ids, "wire_ids": wire_ids, "accounts": wants.open_orders_of}
     values = {name: ids for name, ids in wanted.items() if ids}
@@ -134,9 +159,10 @@ def _load_orders(
         return
     orders = connection.items(ORDERS, _orders_by(*values), values)
     # Left to the database, the choice of accounts would read their whole history.
-    books.orders = {order.id: order for order in orders if order.account_id in locked}
-    if books.orders:
-        _load_commands(connection, books, _OPEN_COMMANDS, {"order_ids": books.orders}, locked)
+    found = {order.id: order for order in orders if order.account_id in locked}
+    books.orders |= found
+    if found:
+        _load_commands(connection, books, _OPEN_COMMANDS, {"order_ids": found}, locked)
 
 
 @cache
@@ -159,7 +185,7 @@ def _load_commands(
 
 def _load_fills(connection: Connection, books: Books, wire_ids: Collection[WireID]) -> None:
     found = {order.id for wire in wire_ids if (order := books.order_of(wire)) is not None}
-    if found:
+    if found := found - books.fills.keys():
         for fill in connection.items(FILLS, _FILLS, {"order_ids": found}):
             books.fills.setdefault(fill.order_id, []).append(fill)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from trading.account import Account, Position, TradingState, reservation
@@ -29,6 +29,7 @@ from trading.execution import (
     Origin,
     Report,
 )
+from trading.held import Held
 from trading.ids import AccountID, ClOrdID, ExecID, InstrumentID, OrderID, UserID, WireID
 from trading.instrument import Catalogue, Instrument
 from trading.limits import Limits, LimitSet
@@ -46,9 +47,9 @@ type ClaimKey = tuple[AccountID, ClOrdID]
 class Wants:
     """What a transaction needs to see of its accounts, beside their own rows, positions and limits.
 
-    An order is found by its id, by a wire id of any of its commands, by a ClOrdID of its chain, or
-    as one of the open orders of an account. `fills_of` asks for the fills of those orders. What
-    `judges` new terms sees what else is open in the instruments of `symbols` and of those orders.
+    An order is found by its id, a wire id of any of its commands, a ClOrdID of its chain, or as one
+    of an account's open orders. `fills_of` asks for the fills of those. What `judges` new terms
+    sees what else is open in the instruments of `symbols` and of those orders.
     """
 
     accounts: frozenset[AccountID]
@@ -62,6 +63,9 @@ class Wants:
     broker_keys: frozenset[str] = frozenset()
     states: bool = False
     """Whether the trading states of all scopes are needed: then nobody else changes one."""
+    held: Mapping[WireID, Held] = field(default_factory=dict)
+    """Orders that need not be read where their `last_seq` is still the same."""
+    readmits: bool = False  # Prices and limits are needed only where an account is restricted.
 
 
 @dataclass(slots=True, kw_only=True)
@@ -133,8 +137,8 @@ class Books:
 
     def limits_of(self, account_id: AccountID) -> Limits:
         """Return an account's limits, none of them set where there are none."""
-        unset = Limits.of(self.accounts[account_id], LimitSet(), self.catalogue)
-        return self.limits.get(account_id, unset)
+        known = self.limits.get(account_id)
+        return known or Limits.of(self.accounts[account_id], LimitSet(), self.catalogue)
 
     def put_command(self, command: Command) -> None:
         """Add or change a row of the command ledger."""

@@ -24,6 +24,7 @@ from trading.sending import attempt
 from trading.store import Reads, Store, StoreUnavailable
 from trading.watch import StateWatch
 from trading.winddown import WindDown
+from trading.working import WorkingSet
 
 logger = logging.getLogger(__name__)
 
@@ -107,6 +108,7 @@ class BrokerSession:
         self._unsure: dict[WireID, Dispatch] = {}
         self._brought: set[WireID] = set()
         self._rung = asyncio.Event()
+        self._working = WorkingSet()
         self.epoch = epoch
         self.is_open = False
         self.ended = asyncio.Event()
@@ -163,6 +165,7 @@ class BrokerSession:
     def dispatch(self, dispatches: Iterable[Dispatch]) -> None:
         """Send commands that are committed as SENT."""
         for dispatch in dispatches:
+            self._working.sent(dispatch)
             task = asyncio.create_task(self._send(dispatch))
             self._sends.add(task)
             task.add_done_callback(self._sends.discard)
@@ -291,13 +294,12 @@ class BrokerSession:
 
     async def _commit(self, batch: Sequence[News]) -> None:
         at, broker = self._clock.now(), self.name
-        of_account = await self._store.accounts_of({news.wire_id for news in batch})
-        accounts = frozenset(of_account.values())
+        wants = await self._working.wants(self._store, batch)
         dispatches: list[Dispatch] = []
         try:
             async with self._store.transaction() as transaction:
-                await transaction.lock(accounts)
-                books = await transaction.load(_wants(batch, accounts))
+                await transaction.lock(wants.accounts)
+                books = await transaction.load(wants)
                 self._check_fences(books)
                 for news in batch:
                     dispatches += self._recorder.take(books, news, self.epoch, at)
@@ -306,8 +308,10 @@ class BrokerSession:
                 await transaction.save(books)
         except StoreUnavailable:
             self._unsure |= {each.command.wire_id: each for each in dispatches}
+            self._working.clear()
             raise
-        self._doorbell.ring(accounts)
+        self._working.learn(books)
+        self._doorbell.ring(wants.accounts)
         self._known.remember(books.orders.values())
         self.dispatch([*self._committed_before(books, dispatches), *dispatches])
         self._follow_up(batch, books)
@@ -389,9 +393,3 @@ class BrokerSession:
     async def _bring(self, news: Sequence[News]) -> None:
         for each in news:
             await self._inbox.put(each)
-
-
-def _wants(batch: Sequence[News], accounts: frozenset[AccountID]) -> Wants:
-    ids = frozenset(news.wire_id for news in batch)
-    keys = frozenset(news.key for news in batch if isinstance(news, BrokerEvent))
-    return Wants(accounts=accounts, wire_ids=ids, fills_of=ids, broker_keys=keys)

@@ -1,6 +1,6 @@
 """Changes of the books, made and saved in one transaction, and the statements that it takes."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -22,7 +22,10 @@ async def save(store: SqlStore, change: Callable[[Books], object], **wants: Any)
     """Change the books of both accounts in one transaction."""
     async with store.transaction() as transaction:
         await transaction.lock([A, B])
-        wanted = {"accounts": frozenset({A, B})} | {k: frozenset(v) for k, v in wants.items()}
+        wanted = {"accounts": frozenset({A, B})} | {
+            k: frozenset(v) if isinstance(v, Collection) and not isinstance(v, Mapping) else v
+            for k, v in wants.items()
+        }
         books = await transaction.load(Wants(**wanted))
         change(books)
         await transaction.save(books)

@@ -7,6 +7,8 @@ from copy import copy
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 
+import pytest
+
 from tests.trading.builders import FUTURE, STOCK, assert_gapless
 from trading.account import Account, Position, TradingState
 from trading.audit import Act
@@ -97,6 +99,22 @@ class State:
             assert_gapless(self.reports, each.id)
 
 
+def see_that_held_is_so(state: State, wants: Wants) -> None:
+    """Fail, as no handler of errors would hide, where a caller knows an unchanged order wrongly."""
+    for wire_id, held in wants.held.items():
+        order = state.orders[held.order.id]
+        if order.last_seq != held.order.last_seq:
+            continue
+        commands = [each for each in state.commands.values() if each.order_id == order.id]
+        fills = [each for each in state.fills if each.order_id == order.id]
+        is_open = {each.wire_id: each for each in commands if each.state.is_open}
+        known = {each.wire_id: each for each in held.commands if each.state.is_open}
+        if (order, is_open, fills) != (held.order, known, list(held.fills)):
+            pytest.fail(f"{held} is held, and is {order} {commands} {fills}")
+        if wire_id not in {order.wire_id, *(each.wire_id for each in commands)}:
+            pytest.fail(f"{wire_id} does not address {order.id}")
+
+
 class MemoryTransaction:
     """One transaction: sees what it locked, and is seen when it commits."""
 
@@ -122,6 +140,7 @@ class MemoryTransaction:
         await asyncio.sleep(0)
         self._store.fail(Failure.AT_BEGIN)
         state, books = self._store.state, Books(catalogue=self._store.catalogue)
+        see_that_held_is_so(state, wants)
         books.accounts = {k: v for k, v in state.accounts.items() if k in wants.accounts}
         books.claims = {k: v for k, v in state.claims.items() if k in wants.cl_ord_ids}
         books.cancel_rejects = {
