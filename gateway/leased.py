@@ -52,7 +52,9 @@ async def _hold(
                 return
     finally:
         task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        [ended] = await asyncio.gather(task, return_exceptions=True)
+        if isinstance(ended, Exception):
+            logger.error("%s has failed, and is to begin again", name, exc_info=ended)
         try:
             await leases.release(name, epoch)
         except StoreUnavailable as error:

@@ -119,7 +119,7 @@ async def running(settings: Settings) -> AsyncIterator[Gateway]:
         background.start(*events.works(), cache.run())
         market: MarketClock = source.clock if source else _HeardTime(events.news, clock)
         provide_calendars(store.catalogue, market)
-        journal = FileEmergencyJournal(settings.data, process)
+        journal = FileEmergencyJournal(settings.data, process, database)
         stack.callback(journal.close)
         identity = await stack.enter_async_context(identified(settings, clock, ids, database))
         parts = _parts(settings, store, events, journal, market, ids, identity)

@@ -16,18 +16,21 @@ from trading.ids import AccountID, ClOrdID, OrderID, WireID
 
 logger = logging.getLogger(__name__)
 
+_OF = "@"
+
 
 class FileEmergencyJournal:
     """Implements `trading.emergency.EmergencyJournal`: a file for each process, locked in its life.
 
-    A process also takes over the files of those that have ended in the same directory.
+    A process also takes over the files of those that have ended in the same directory, where they
+    are of the same database, or of a release that did not say of which.
     """
 
-    def __init__(self, directory: Path, process: str) -> None:
-        """Make this process's file. Raises OSError."""
+    def __init__(self, directory: Path, process: str, database: str) -> None:
+        """Make this process's file, for a database by its identity. Raises OSError."""
         directory.mkdir(parents=True, exist_ok=True)
-        self._directory = directory
-        self._path = directory / f"emergency-{process}.jsonl"
+        self._directory, self._database = directory, database
+        self._path = directory / f"emergency-{process}{_OF}{database}.jsonl"
         self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
         fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         self._orphans: dict[Path, int] = {}
@@ -52,10 +55,15 @@ class FileEmergencyJournal:
 
     def _entries(self) -> Sequence[EmergencyCancel]:
         for path in sorted(self._directory.glob("emergency-*.jsonl")):
-            if path != self._path and path not in self._orphans:
+            if path != self._path and path not in self._orphans and self._is_ours(path):
                 self._adopt(path)
         paths = [*self._orphans, self._path]
         return [entry for path in paths for entry in _read(path)]
+
+    def _is_ours(self, path: Path) -> bool:
+        # Another database has none of its orders, and would strike the lines out as done with.
+        _, of, database = path.stem.partition(_OF)
+        return not of or database == self._database
 
     def _adopt(self, path: Path) -> None:
         fd = os.open(path, os.O_RDWR)

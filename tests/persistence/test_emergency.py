@@ -28,7 +28,7 @@ def files(directory: Path) -> list[str]:
 
 
 async def test_what_is_written_is_read_back(tmp_path: Path) -> None:
-    journal = FileEmergencyJournal(tmp_path, "one")
+    journal = FileEmergencyJournal(tmp_path, "one", "db")
     for each in (entry(1), entry(2, orig=None)):
         await journal.append(each)
 
@@ -37,10 +37,10 @@ async def test_what_is_written_is_read_back(tmp_path: Path) -> None:
 
 
 async def test_a_successor_reads_what_an_ended_process_left(tmp_path: Path) -> None:
-    ended = FileEmergencyJournal(tmp_path, "ended")
+    ended = FileEmergencyJournal(tmp_path, "ended", "db")
     await ended.append(entry(1))
     ended.close()
-    successor = FileEmergencyJournal(tmp_path, "successor")
+    successor = FileEmergencyJournal(tmp_path, "successor", "db")
 
     assert await successor.entries() == [entry(1)]
     await successor.forget([entry(1)])
@@ -50,7 +50,7 @@ async def test_a_successor_reads_what_an_ended_process_left(tmp_path: Path) -> N
 
 
 async def test_a_living_process_keeps_its_own(tmp_path: Path) -> None:
-    living, other = (FileEmergencyJournal(tmp_path, name) for name in ("living", "other"))
+    living, other = (FileEmergencyJournal(tmp_path, name, "db") for name in ("living", "other"))
     await living.append(entry(1))
 
     assert await other.entries() == []
@@ -60,7 +60,7 @@ async def test_a_living_process_keeps_its_own(tmp_path: Path) -> None:
 
 
 async def test_what_was_written_meanwhile_is_not_forgotten(tmp_path: Path) -> None:
-    journal = FileEmergencyJournal(tmp_path, "one")
+    journal = FileEmergencyJournal(tmp_path, "one", "db")
     await journal.append(entry(1))
     known = await journal.entries()
     await journal.append(entry(2))
@@ -73,10 +73,35 @@ async def test_what_was_written_meanwhile_is_not_forgotten(tmp_path: Path) -> No
 async def test_a_torn_last_line_does_not_hide_the_others(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    journal = FileEmergencyJournal(tmp_path, "one")
+    journal = FileEmergencyJournal(tmp_path, "one", "db")
     await journal.append(entry(1))
     os.write(journal._fd, b'{"account_id": "a", "cl')
 
     assert await journal.entries() == [entry(1)]
     assert "cannot be read" in caplog.text
     journal.close()
+
+
+async def test_lines_of_another_database_are_left_to_it(tmp_path: Path) -> None:
+    ended = FileEmergencyJournal(tmp_path, "ended", "db")
+    await ended.append(entry(1))
+    ended.close()
+    stranger = FileEmergencyJournal(tmp_path, "stranger", "other")
+
+    assert await stranger.entries() == []
+    await stranger.forget([entry(1)])
+    stranger.close()
+    successor = FileEmergencyJournal(tmp_path, "successor", "db")
+    assert await successor.entries() == [entry(1)]
+    successor.close()
+
+
+async def test_lines_of_a_release_that_named_no_database_are_read_in(tmp_path: Path) -> None:
+    ended = FileEmergencyJournal(tmp_path, "ended", "db")
+    await ended.append(entry(1))
+    ended.close()
+    (tmp_path / "emergency-ended@db.jsonl").rename(tmp_path / "emergency-ended.jsonl")
+    successor = FileEmergencyJournal(tmp_path, "successor", "db")
+
+    assert await successor.entries() == [entry(1)]
+    successor.close()
