@@ -59,9 +59,10 @@ class Database(Readable, Protocol):
         Raises StoreUnavailable.
         """
 
-    def transaction(self) -> AbstractAsyncContextManager[OpenTransaction]:
+    def transaction(self, *, brief: bool = False) -> AbstractAsyncContextManager[OpenTransaction]:
         """Open a transaction that may write; it commits on a clean exit, and else rolls back.
 
+        One that is brief waits half a second at most for a row that is locked.
         Raises StoreUnavailable.
         """
 

@@ -67,6 +67,7 @@ TENANT_ROLE = "drawbridge_tenant"
 _TURN = "SELECT set_config('drawbridge.tenant', $1, false)"
 
 WRITE = "BEGIN"
+BRIEF = "BEGIN; SET LOCAL lock_timeout = '500ms'"
 READ = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 
 
@@ -125,9 +126,9 @@ class PostgresqlDatabase:
             return await steps.do(job, *args)
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[_Steps]:
+    async def transaction(self, *, brief: bool = False) -> AsyncIterator[_Steps]:
         """Open a transaction at READ COMMITTED."""
-        async with self._writing.transaction(WRITE) as steps:
+        async with self._writing.transaction(BRIEF if brief else WRITE) as steps:
             yield steps
 
     async def close(self) -> None:

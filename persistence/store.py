@@ -160,10 +160,15 @@ class SqlStore:
             self._lock.release()
 
     @asynccontextmanager
-    async def transaction(self, *, urgent: bool = False) -> AsyncIterator[SqlTransaction]:
-        """Begin a transaction; one that is urgent waits for no order's. Raises StoreUnavailable."""
+    async def transaction(
+        self, *, urgent: bool = False, brief: bool = False
+    ) -> AsyncIterator[SqlTransaction]:
+        """Begin a transaction; one that is urgent waits for no order's. Raises StoreUnavailable.
+
+        One that is brief gives up early on accounts that are locked.
+        """
         database = self._database.urgent if urgent else self._database
-        async with database.transaction() as steps:
+        async with database.transaction(brief=brief) as steps:
             transaction = SqlTransaction(steps, self.catalogue, self._known)
             yield transaction
         self._recent.keep(transaction.recorded)

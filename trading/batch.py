@@ -226,7 +226,9 @@ class CommandQueue:
         handled: list[Handled] = []
         elsewhere: set[str] = set()
         try:
-            async with self._store.transaction(urgent=_is_urgent(batch)) as transaction:
+            # Strangers wait but briefly for an account that is locked: it then goes on by itself.
+            brief, urgent = len(accounts) > 1, _is_urgent(batch)
+            async with self._store.transaction(urgent=urgent, brief=brief) as transaction:
                 await transaction.lock(accounts)
                 books = await transaction.load(wants([p.command for p in batch], self._catalogue))
                 for p in batch:

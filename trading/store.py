@@ -48,8 +48,13 @@ class Store(Protocol):
     def audit(self) -> ActLog:
         """Where refused acts are recorded."""
 
-    def transaction(self, *, urgent: bool = False) -> AbstractAsyncContextManager[Transaction]:
-        """Begin a transaction; an urgent one waits for no order. Raises StoreUnavailable."""
+    def transaction(
+        self, *, urgent: bool = False, brief: bool = False
+    ) -> AbstractAsyncContextManager[Transaction]:
+        """Begin a transaction; an urgent one waits for no order. Raises StoreUnavailable.
+
+        One that is brief raises StoreBusy early where an account is locked.
+        """
 
     async def accounts_of(self, wire_ids: Collection[WireID]) -> Mapping[WireID, AccountID]:
         """Return the accounts whose orders these ids address; an id never changes its account."""

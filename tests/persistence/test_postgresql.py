@@ -72,6 +72,12 @@ async def test_no_wait_on_the_server_is_without_an_end(database: PostgresqlDatab
     assert await reserve.write(settings) == ["5s", "10s", "3s", "read committed", "off", "on"]
 
 
+async def test_who_waits_for_strangers_waits_briefly(database: PostgresqlDatabase) -> None:
+    async with database.transaction(brief=True) as steps:
+        assert (await steps.do(settings))[0] == "500ms"
+    assert await database.write(settings) == ["2s", "5s", "3s", "read committed", "off", "on"]
+
+
 async def test_a_reader_sees_one_state(database: PostgresqlDatabase) -> None:
     async with database._reading.transaction(READ) as reader:
         before = await reader.do(Connection.rows, ALL)

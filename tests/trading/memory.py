@@ -292,6 +292,7 @@ class MemoryStore:
         self._speaks = asyncio.Event()
         self._speaks.set()
         self.urgent: list[bool] = []
+        self.brief: list[bool] = []
         self.commits = 0
 
     def fail(self, at: Failure) -> None:
@@ -311,8 +312,11 @@ class MemoryStore:
             self._speaks.set()
 
     @asynccontextmanager
-    async def transaction(self, *, urgent: bool = False) -> AsyncIterator[MemoryTransaction]:
+    async def transaction(
+        self, *, urgent: bool = False, brief: bool = False
+    ) -> AsyncIterator[MemoryTransaction]:
         self.urgent.append(urgent)
+        self.brief.append(brief)
         if self.is_full and not urgent:
             raise StoreOverloaded("no connection is free")
         if not self.failures:

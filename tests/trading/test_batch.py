@@ -145,6 +145,17 @@ async def test_an_account_that_stays_locked_stalls_no_stranger() -> None:
         assert names == [*(f"p{number}" for number in range(5)), "b71"]
 
 
+async def test_strangers_wait_but_briefly_for_one_another() -> None:
+    async with House(account(), account("b")).open() as house:
+        both = (house.put(place("p0")), house.put(place("b0", account_id=OTHER)))
+        await asyncio.gather(*both)
+        assert house.store.brief == [True]
+
+        await settle()
+        await house.put(place("p1"))
+        assert house.store.brief.count(True) == 1
+
+
 async def test_an_account_that_could_go_on_keeps_the_order_of_its_commands() -> None:
     async with House(account(), account("b")).open() as house:
         house.store.poison = {"p9"}

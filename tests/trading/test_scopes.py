@@ -356,8 +356,10 @@ async def test_an_account_whose_lock_stays_taken_follows_when_it_is_free() -> No
     transaction = store.transaction
 
     @asynccontextmanager
-    async def busy(*, urgent: bool = False) -> AsyncIterator[MemoryTransaction]:
-        async with transaction(urgent=urgent) as each:
+    async def busy(
+        *, urgent: bool = False, brief: bool = False
+    ) -> AsyncIterator[MemoryTransaction]:
+        async with transaction(urgent=urgent, brief=brief) as each:
             lock = each.lock
 
             async def locked(accounts: Collection[AccountID]) -> None:
