@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
 
 from risk import checks
@@ -22,6 +22,7 @@ from trading.limits import LimitName
 from trading.order import ApprovedOrder, ApprovedReplace, Order, Replacement
 from trading.ports import Capabilities, Cleared, MarketClock, Withheld
 from trading.quantity import Px
+from trading.replacing import replace
 
 INTENT_MAX_AGE_NS = 30_000_000_000
 """How old a recorded intent may grow before it is sent: half a minute, then the client must ask."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum, unique
 
 from trading.conduct import Conduct
@@ -11,6 +11,7 @@ from trading.ids import AccountID, InstrumentID, TenantID, UserID
 from trading.instrument import Instrument
 from trading.order import Order, Side
 from trading.quantity import ZERO, Money, Px, Qty, average, share
+from trading.replacing import replace
 from trading.scope import ScopeKind
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from trading.account import Account, Position, TradingState, reservation
 from trading.audit import Act
@@ -38,6 +38,7 @@ from trading.portfolio import Portfolio
 from trading.quantity import ONE, ZERO, Money, Px
 from trading.quote import Quote
 from trading.reject import CxlRejReason, CxlRejResponseTo, RejectedBy
+from trading.replacing import replace
 from trading.scope import Scope, ScopeKind
 
 type ClaimKey = tuple[AccountID, ClOrdID]
@@ -73,10 +74,9 @@ class Books:
     """What a transaction loaded, and what it changed.
 
     The first group is filled in by the store: `commands` are the open ones of the loaded orders,
-    and `seen_keys` those of `Wants.broker_keys` that were recorded before. `earlier` are references
-    as they were a minute ago. `owners` has every locked account that names its owner, and
-    `resting` the open orders of those too; `in_doubt` counts orders. The second group is what the
-    store saves, all of it or nothing.
+    `seen_keys` those of `Wants.broker_keys` recorded before, and `earlier` references of a minute
+    ago. `owners` has every locked account that names its owner, and `resting` the open orders of
+    those too; `in_doubt` counts orders. The second group the store saves, all of it or nothing.
     """
 
     catalogue: Catalogue

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from trading import amendment, ledger
 from trading.amendment import Refusal
@@ -29,6 +29,7 @@ from trading.order import ApprovedReplace, Order, OrdStatus, Replacement
 from trading.outcome import ClOrdIdConflict, OrderMassCancelReport
 from trading.ports import Cleared, Gate, IdSource
 from trading.reject import CxlRejReason, CxlRejResponseTo, OrdRejReason, RejectedBy
+from trading.replacing import replace
 
 RISK = UserID("risk")
 """Who changes a trading state when a limit that latches is passed."""

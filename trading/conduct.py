@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from decimal import Decimal
 
 from trading.calendar import calendar
 from trading.order import Order
 from trading.quantity import Money, plain
+from trading.replacing import replace
 
 SECOND_NS = 1_000_000_000
 ALIKE_NS = SECOND_NS

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from trading.account import TradingState
 from trading.books import Books
@@ -10,6 +10,7 @@ from trading.command import Command, CommandKind, CommandState
 from trading.execution import ExecType
 from trading.order import ApprovedOrder, ApprovedReplace, Order, OrdStatus
 from trading.reject import CxlRejReason, CxlRejResponseTo, OrdRejReason, RejectedBy
+from trading.replacing import replace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

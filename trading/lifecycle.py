@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import MappingProxyType
 
 from trading.execution import BreakKind, BrokerReport, ExecType, Fill
@@ -11,6 +11,7 @@ from trading.ids import ExecID
 from trading.order import TERMINAL, Order, OrdStatus
 from trading.quantity import ZERO, Money, Qty
 from trading.reject import OrdRejReason, RejectedBy
+from trading.replacing import replace
 
 _S, _E = OrdStatus, ExecType
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from trading import ledger, lifecycle, reconciliation
 from trading.books import Books
@@ -22,6 +22,7 @@ from trading.lifecycle import Applied, Ignored, Quarantined
 from trading.order import Order, OrdStatus
 from trading.ports import BrokerOrder, Gate, Withheld
 from trading.reject import CxlRejReason, OrdRejReason, RejectedBy
+from trading.replacing import replace
 
 
 @dataclass(frozen=True, slots=True)
