@@ -162,10 +162,14 @@ class BrokerSession:
         self._rung.set()
         self._watch.wake()
 
-    def dispatch(self, dispatches: Iterable[Dispatch]) -> None:
-        """Send commands that are committed as SENT."""
+    def dispatch(self, dispatches: Sequence[Dispatch]) -> None:
+        """Send commands that clients gave, and that are committed as SENT."""
         for dispatch in dispatches:
             self._working.sent(dispatch)
+        self._leave(dispatches)
+
+    def _leave(self, dispatches: Iterable[Dispatch]) -> None:
+        for dispatch in dispatches:
             task = asyncio.create_task(self._send(dispatch))
             self._sends.add(task)
             task.add_done_callback(self._sends.discard)
@@ -313,7 +317,7 @@ class BrokerSession:
         self._working.learn(books)
         self._doorbell.ring(wants.accounts)
         self._known.remember(books.orders.values())
-        self.dispatch([*self._committed_before(books, dispatches), *dispatches])
+        self._leave([*self._committed_before(books, dispatches), *dispatches])
         self._follow_up(batch, books)
 
     def _check_fences(self, books: Books) -> None:

@@ -47,7 +47,7 @@ class WorkingSet:
                 self._hold(order, theirs, books.fills.get(order.id, ()))
 
     def sent(self, dispatch: Dispatch) -> None:
-        """Take in a new order that was committed as sent, and of which there is nothing else."""
+        """Take in a new order that was recorded as sent at once: it has no other command."""
         command = dispatch.command
         if command.kind is CommandKind.NEW and command.attempt == 1:
             self._hold(dispatch.order, [command], ())

@@ -5,15 +5,16 @@ Every transaction of the store in memory compares what is held with what it has.
 
 import pytest
 
-from tests.trading.builders import books, new, order, trade
+from tests.trading.builders import amend, books, new, order, place, trade
 from tests.trading.fakes import settle
 from tests.trading.house import House
 from tests.trading.memory import Failure
 from trading.command import CommandState
 from trading.ids import OrderID, WireID
-from trading.order import OrdStatus
+from trading.order import Order, OrdStatus
 from trading.ports import RateLimited
 from trading.recorder import Due
+from trading.session import BrokerSession
 from trading.working import WorkingSet
 
 
@@ -59,3 +60,28 @@ async def test_those_known_for_longest_make_room() -> None:
 
         wants = await known.wants(house.store, [Due(each) for each in ids])
         assert set(wants.held) == set(ids[1:])
+
+
+class Elsewhere:
+    """The session as a process sees it that does not own it, and so queues what it takes."""
+
+    epoch = None
+    is_open = True
+
+    def __init__(self, session: BrokerSession) -> None:
+        self.dispatch, self.take_back = session.dispatch, session.take_back
+        self.expect = session.expect
+
+
+async def test_what_was_queued_with_an_order_is_sent_after_it() -> None:
+    async with House().open() as house:
+        house.queue._sessions = {"fake": Elsewhere(house.session)}
+        placed = await house.put(place())
+        await house.put(amend())
+        assert isinstance(placed.decided, Order)
+        await house.clock.advance(1)
+        assert house.sent == ["NEW"]
+
+        house.broker.tell(new(wire_id=placed.decided.wire_id, cursor="1"))
+        await settle()
+        assert house.sent == ["NEW", "REPLACE"]
