@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test test-browser test-conformance test-foreign test-crash test-crowd test-services test-slow \
-	test-faults bench check lint types imports sdl-check documents-check format sdl lint-deploy lock clean
+	test-faults test-mutants bench check lint types imports sdl-check documents-check format sdl lint-deploy lock clean
 
 # Where it is set, each of the suites' many processes compiles and rewrites every file for itself.
 unexport PYTHONDONTWRITEBYTECODE
@@ -57,6 +57,9 @@ test-crowd: setup ## Open hundreds of sockets at once
 
 test-faults: setup ## Kill gateways and servers that it starts itself; needs PostgreSQL, RabbitMQ and Redis
 	$(BIN)/pytest -m faults $(ARGS)
+
+test-mutants: setup ## Drop each check of who may do what, and see a test fail
+	$(BIN)/pytest -m mutants --numprocesses auto $(ARGS)
 
 test-foreign: setup $(NODE_MODULES) ## Meet clients, audits and made-up operations of others; needs Node.js 20
 	$(BIN)/pytest -m foreign $(ARGS)

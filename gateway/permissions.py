@@ -15,13 +15,17 @@ _YES, _NO = "yes", "-"
 
 def table() -> str:
     """Write the roles, the operations and the policies of all fields as Markdown."""
-    policies = Schema().policies
+    return written(Schema().policies)
+
+
+def written(policies: Mapping[str, str]) -> str:
+    """Write what follows from the policies of fields, and from the roles."""
     return "\n".join(
         [
             "## Roles\n",
-            *_rows("permission", {each: each for each in Permission}),
+            *_permissions(),
             "\n## Operations\n",
-            *_rows("operation", {each: policies[each] for each in _operations(policies)}),
+            *_operations(policies),
             "\n## Fields\n",
             "| type | its fields ask for |",
             "| --- | --- |",
@@ -36,17 +40,23 @@ def holds(role: Role, policy: str) -> bool:
     return policy == AUTHENTICATED or policy in ROLE_PERMISSIONS[role]
 
 
-def _operations(policies: Mapping[str, str]) -> list[str]:
-    return [name for root in _ROOTS for name in sorted(policies) if name.startswith(f"{root}.")]
-
-
-def _rows(head: str, policies: Mapping[str, str]) -> Iterator[str]:
-    """Write a table with a column for each role."""
-    yield f"| {head} | {' | '.join(Role)} |"
+def _permissions() -> Iterator[str]:
+    yield f"| permission | {' | '.join(Role)} |"
     yield f"| --- |{' --- |' * len(Role)}"
-    for name, policy in policies.items():
-        cells = (_YES if holds(role, policy) else _NO for role in Role)
-        yield f"| `{name}` | {' | '.join(cells)} |"
+    for permission in Permission:
+        yield f"| `{permission}` | {_cells(permission)} |"
+
+
+def _operations(policies: Mapping[str, str]) -> Iterator[str]:
+    yield f"| operation | asks for | {' | '.join(Role)} |"
+    yield f"| --- | --- |{' --- |' * len(Role)}"
+    for root in _ROOTS:
+        for name in (name for name in sorted(policies) if name.startswith(f"{root}.")):
+            yield f"| `{name}` | `{policies[name]}` | {_cells(policies[name])} |"
+
+
+def _cells(policy: str) -> str:
+    return " | ".join(_YES if holds(role, policy) else _NO for role in Role)
 
 
 def _types(policies: Mapping[str, str]) -> Iterator[str]:

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from gateway.permissions import table
+from gateway.permissions import table, written
 from resolvers.operation import Fault, Refused
 from resolvers.root import Schema
+from schema.definition import AUTHENTICATED
 from security.roles import Role, permitted
 from tests.gateway.operations import Sample, samples
 from tests.resolvers.fakes import FakeIds, a_principal
@@ -23,7 +24,8 @@ SAMPLES = {each.name: each for each in samples(SCHEMA._schema)}
 
 def cells() -> Iterator[tuple[str, Role, bool]]:
     """Read the page's matrix of operations."""
-    for name, row in re.findall(r"^\| `(\w+\.\w+)` \| (.*) \|$", PAGE, re.MULTILINE):
+    rows = re.findall(r"^\| `(\w+\.\w+)` \| `[\w:-]+` \| (.*) \|$", PAGE, re.MULTILINE)
+    for name, row in rows:
         for role, cell in zip(Role, row.split(" | "), strict=True):
             yield name, role, {"yes": True, "-": False}[cell]
 
@@ -33,6 +35,18 @@ CELLS = list(cells())
 
 def test_the_page_is_what_the_code_says() -> None:
     assert table() in PAGE, "run `drawbridge permissions`, and put what it prints into the page"
+
+
+def test_no_policy_can_be_dropped_without_the_page_telling() -> None:
+    sound = written(SCHEMA.policies)
+    unseen = [
+        name
+        for name, policy in SCHEMA.policies.items()
+        if policy != AUTHENTICATED and written({**SCHEMA.policies, name: AUTHENTICATED}) == sound
+    ]
+
+    assert sound in PAGE
+    assert unseen == []
 
 
 def test_the_matrix_has_every_operation_of_the_schema() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 import security.authentication
 from security.authentication import KEPT_DOWN_S, KEPT_S, Authentication
-from security.credentials import Credentials
+from security.credentials import TOKEN_MAX, Credentials
 from security.development import DevelopmentIssuer, open_issuer
 from security.roles import ROLE_PERMISSIONS, Role, permitted
 from security.verifier import LEEWAY_S
@@ -70,6 +70,13 @@ async def test_the_scheme_is_of_any_case(issuer: DevelopmentIssuer) -> None:
 async def test_no_bearer_is_told_what_to_send(issuer: DevelopmentIssuer, header: Any) -> None:
     with pytest.raises(Unauthenticated, match="send `authorization: Bearer <token>`"):
         await by(issuer, FakeUser()).of(Credentials(authorization=header))
+
+
+async def test_a_token_that_is_too_long_is_not_looked_at(issuer: DevelopmentIssuer) -> None:
+    credentials = Credentials(authorization=f"Bearer {'a' * (TOKEN_MAX + 1)}")
+
+    with pytest.raises(Unauthenticated, match=f"more than {TOKEN_MAX} characters"):
+        await by(issuer, FakeUser()).of(credentials)
 
 
 @pytest.mark.parametrize(
