@@ -4,8 +4,12 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+import pytest
+
 from persistence.opening import store_file
 from tests.gateway.conftest import Command
+
+pytestmark = pytest.mark.slow
 
 
 def halted(command: Command, data: Path) -> None:

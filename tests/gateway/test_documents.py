@@ -12,6 +12,8 @@ from tests.gateway.conftest import Command, Ran
 from tests.gateway.process import running
 from tests.gateway.tokens import minted
 
+pytestmark = pytest.mark.slow
+
 CLIENT = "development"
 VIEWER = "query Viewer { viewer { userId } }"
 ORDER = 'query Order { order(id: "x") { id } }'
@@ -98,7 +100,6 @@ def test_what_is_registered_is_checked_against_the_schema(
     assert "Viewer: the document is too large: depth 2" in narrow.refused()
 
 
-@pytest.mark.slow
 def test_a_gateway_serves_what_was_published(command: Command, data: Path, tmp_path: Path) -> None:
     documents(command, data, "publish", manifest(tmp_path, Viewer=VIEWER))
     documents(command, data, "bind")

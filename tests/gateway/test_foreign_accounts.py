@@ -13,6 +13,8 @@ from tests.gateway.operations import Sample, samples
 from tests.gateway.process import Running
 from tests.gateway.tokens import minted
 
+pytestmark = pytest.mark.slow
+
 PLACES = [
     pytest.param(sample, path, id=f"{sample.name}-{'.'.join(path)}")
     for sample in samples(Schema()._schema)

@@ -9,6 +9,8 @@ from tests.gateway.client import Client, received
 from tests.gateway.process import Running
 from tests.gateway.tokens import minted
 
+pytestmark = pytest.mark.slow
+
 REVOKE = """mutation($userId: ID!, $reason: String!) {
   revokeTokens(userId: $userId, reason: $reason) { userId before } }"""
 ACTS = "{ acts(first: 1) { kind subject detail userId } }"
