@@ -6,10 +6,17 @@ import getpass
 
 from gateway.system import SystemClock
 from trading.audit import Act, ActDecision, ActKind
-from trading.ids import UserID
+from trading.ids import TenantID, UserID
 
 
-def local_act(kind: ActKind, by: str | None, *, subject: str, detail: str = "") -> Act:
+def local_act(
+    kind: ActKind,
+    by: str | None,
+    *,
+    subject: str,
+    detail: str = "",
+    tenant_id: TenantID | None = None,
+) -> Act:
     """Say what somebody has done who has the store's credentials; else it is this machine's user.
 
     No token vouches for the name: that it is right rests on who may log in here.
@@ -19,7 +26,7 @@ def local_act(kind: ActKind, by: str | None, *, subject: str, detail: str = "") 
         decision=ActDecision.DONE,
         subject=subject,
         detail=detail,
-        tenant_id=None,
+        tenant_id=tenant_id,
         user_id=UserID(by or getpass.getuser()),
         role="operator",
         client_id="drawbridge",

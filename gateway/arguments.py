@@ -78,6 +78,7 @@ def parser() -> argparse.ArgumentParser:
     _add_data(asking)
     _add_token(commands)
     _add_account(commands)
+    _add_user(commands)
     _add_control(commands)
     _add_documents(commands)
     _add_risk(commands)
@@ -167,6 +168,30 @@ def _add_account(commands: _Commands) -> None:
     )
     adding.add_argument("--by", help="who adds it, for the record (the user of this machine)")
     _add_data(adding)
+
+
+def _add_user(commands: _Commands) -> None:
+    users = commands.add_parser("user", help="say who is known, and may do what with which account")
+    actions = users.add_subparsers(dest="action", required=True, metavar="ACTION")
+    actions.add_parser("list", help="show everybody who is known")
+    adding = actions.add_parser("add", help="add a user")
+    changing = actions.add_parser("change", help="change a user's role, name or accounts")
+    for parser in (adding, changing):
+        parser.add_argument("id", help="the `sub` of its tokens")
+        of_role = f"one of {', '.join(Role)}"
+        is_new = parser is adding
+        parser.add_argument("--role", dest="of_role", type=_role, required=is_new, help=of_role)
+        parser.add_argument("--name", help="what people call it")
+        granted = "an account that it may trade, or only READ; may be given again"
+        parser.add_argument(
+            "--account", action="append", default=[], help=granted, metavar="ID[=READ]"
+        )
+        parser.add_argument("--by", help="who does it, for the record (this machine's user)")
+    adding.add_argument("--tenant", default="demo")
+    taken = "an account that it is not entitled to any more"
+    changing.add_argument("--withdraw", action="append", default=[], help=taken, metavar="ID")
+    for parser in actions.choices.values():
+        _add_data(parser)
 
 
 def _add_control(commands: _Commands) -> None:

@@ -27,6 +27,7 @@ from gateway.risk import RiskDiffers, run_risk
 from gateway.serve import serve
 from gateway.simulate import simulate
 from gateway.token import token_of_directory
+from gateway.user import run_user
 from persistence.errors import StoreRefused
 from resolvers.root import sdl
 from security.development import IssuerRefused
@@ -144,6 +145,7 @@ _PRINTED: Mapping[str, Callable[[argparse.Namespace], str]] = {
     ),
     "permissions": lambda _: permissions.table(),
     "risk": lambda options: f"{asyncio.run(run_risk(_settings(options), options))}\n",
+    "user": lambda options: f"{asyncio.run(run_user(_settings(options), options))}\n",
 }
 """Commands that do nothing but print, and what they print."""
 

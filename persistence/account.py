@@ -11,11 +11,11 @@ from sqlalchemy.exc import IntegrityError
 from persistence import tables
 from persistence.connection import Connection
 from persistence.database import Database
-from persistence.directory import User
+from persistence.directory import User, user_values
 from persistence.errors import StoreRefused
 from persistence.limits import next_version, record
 from persistence.mapping import ACCOUNTS
-from persistence.rows import Rows, Values
+from persistence.rows import Rows
 from trading.account import Account
 from trading.ids import AccountID, TenantID, UserID
 from trading.limitrequest import LimitVersion
@@ -112,7 +112,7 @@ def _add_tenant(
     users: Collection[User],
 ) -> None:
     connection.insert(tables.tenants, [_TENANTS.values(tenant)])
-    connection.insert(tables.users, [_user(user) for user in users])
+    connection.insert(tables.users, [user_values(user) for user in users])
     _add_accounts(connection, accounts, version, {user.id: user.accounts for user in users})
 
 
@@ -131,7 +131,3 @@ def _add_accounts(
         for account_id, entitlement in theirs.items()
     ]
     connection.insert(tables.entitlements, grants)
-
-
-def _user(user: User) -> Values:
-    return {"id": user.id, "tenant_id": user.tenant_id, "name": user.name, "role": user.role}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import sqlalchemy as sa
@@ -12,6 +12,8 @@ from persistence import tables
 from persistence.audit import record_acts
 from persistence.connection import Connection
 from persistence.database import Database
+from persistence.errors import StoreRefused
+from persistence.rows import Values
 from persistence.within import within
 from trading.audit import Act
 from trading.ids import AccountID, TenantID, UserID
@@ -42,6 +44,16 @@ _REVOKED = sa.select(tables.users.c.id, tables.users.c.revoked_before).where(
     tables.users.c.revoked_before > 0
 )
 
+_TENANT = sa.select(tables.tenants.c.id).where(tables.tenants.c.id == sa.bindparam("tenant"))
+_THEIRS = sa.select(tables.accounts.c.id).where(
+    within(tables.accounts.c.id, "account_ids"),
+    tables.accounts.c.tenant_id == sa.bindparam("tenant"),
+)
+_WITHDRAW = tables.entitlements.delete().where(
+    tables.entitlements.c.user_id == sa.bindparam("whose"),
+    within(tables.entitlements.c.account_id, "account_ids"),
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class User:
@@ -56,8 +68,19 @@ class User:
     """Its tokens that were issued before this instant are revoked."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UserChange:
+    """What is to be otherwise about a user; what is not named stays as it is."""
+
+    user_id: UserID
+    role: str | None = None
+    name: str | None = None
+    granted: Mapping[AccountID, Entitlement] = field(default_factory=dict)
+    withdrawn: Collection[AccountID] = ()
+
+
 class Directory:
-    """Looks users up."""
+    """Looks users up, adds and changes them."""
 
     def __init__(self, database: Database) -> None:
         """Take the database."""
@@ -72,6 +95,20 @@ class Directory:
         found = _users(await self._database.ask(_SOME, {"user_ids": user_ids}))
         return {user.id: user for user in found}
 
+    async def add(self, user: User, act: Act) -> None:
+        """Add a user with its act.
+
+        Raises StoreRefused where the id is taken, or tenant or accounts are not there.
+        """
+        await self._database.write(_add, user, act)
+
+    async def change(self, change: UserChange, act: Act) -> User:
+        """Change a user with its act, and return it as it is now.
+
+        Raises StoreRefused where there is no such user, or its tenant has no such account.
+        """
+        return await self._database.write(_change, change, act)
+
     async def revoke(self, tenant_id: TenantID, revocation: Revocation, act: Act) -> bool:
         """Keep a revocation with its act; tell whether the tenant has such a user."""
         return await self._database.urgent.write(_revoke, tenant_id, revocation, act)
@@ -83,6 +120,53 @@ class Directory:
     async def users(self) -> Sequence[User]:
         """Return all users, in the order of their ids."""
         return _users(await self._database.ask(_ALL))
+
+
+def user_values(user: User) -> Values:
+    """Return the columns of a user."""
+    return {
+        "id": user.id,
+        "tenant_id": user.tenant_id,
+        "name": user.name,
+        "role": user.role,
+        "revoked_before": user.revoked_before,
+    }
+
+
+def _add(connection: Connection, user: User, act: Act) -> None:
+    if not connection.rows(_TENANT, {"tenant": user.tenant_id}):
+        raise StoreRefused(f"there is no tenant {user.tenant_id}")
+    if connection.rows(_SOME, {"user_ids": [user.id]}):
+        raise StoreRefused(f"the user {user.id} exists already: choose another id, or change it")
+    connection.insert(tables.users, [user_values(user)])
+    _grant(connection, user, user.accounts)
+    record_acts(connection, [act])
+
+
+def _change(connection: Connection, change: UserChange, act: Act) -> User:
+    found = _users(connection.rows(_SOME, {"user_ids": [change.user_id]}))
+    if not found:
+        raise StoreRefused(f"there is no user {change.user_id}: `user list` shows who there is")
+    [user] = found
+    changed = replace(user, role=change.role or user.role, name=change.name or user.name)
+    connection.put(tables.users, [user_values(changed)])
+    _grant(connection, user, change.granted)
+    connection.run(_WITHDRAW, {"whose": user.id, "account_ids": change.withdrawn})
+    record_acts(connection, [replace(act, tenant_id=user.tenant_id)])
+    kept = {id_: each for id_, each in user.accounts.items() if id_ not in change.withdrawn}
+    return replace(changed, accounts=kept | dict(change.granted))
+
+
+def _grant(connection: Connection, user: User, granted: Mapping[AccountID, Entitlement]) -> None:
+    where = {"account_ids": list(granted), "tenant": user.tenant_id}
+    if missing := granted.keys() - {row.id for row in connection.rows(_THEIRS, where)}:
+        words = f"the tenant {user.tenant_id} has no account {', '.join(sorted(missing))}"
+        raise StoreRefused(f"{words}: `drawbridge account add` makes one")
+    rows = [
+        {"user_id": user.id, "account_id": account_id, "entitlement": entitlement}
+        for account_id, entitlement in granted.items()
+    ]
+    connection.put(tables.entitlements, rows)
 
 
 def _revoke(connection: Connection, tenant_id: TenantID, revocation: Revocation, act: Act) -> bool:

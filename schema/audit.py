@@ -18,6 +18,8 @@ enum(
     DENY_LIMITS="The loosening of limits was denied.",
     WITHDRAW_LIMITS="A request to loosen limits was taken back.",
     ADD_ACCOUNT="An account was added.",
+    ADD_USER="A user was added.",
+    CHANGE_USER="A user's role or name was changed, or what accounts it is entitled to.",
     PUBLISH_DOCUMENTS="A client's documents were registered.",
     RETIRE_DOCUMENTS="A client's documents were taken back.",
     BIND_CLIENT="A client was bound to its registered documents.",

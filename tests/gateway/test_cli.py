@@ -25,7 +25,7 @@ def test_help_names_every_command(command: Command) -> None:
     ran = command("--help")
 
     assert ran.status == 0
-    for name in ("serve", "token", "account", "limits", "migrate", "sdl", "check-config"):
+    for name in ("serve", "token", "account", "user", "limits", "migrate", "sdl", "check-config"):
         assert f"\n    {name}" in ran.out
 
 

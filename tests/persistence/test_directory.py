@@ -1,13 +1,21 @@
-"""Users: whose tokens are revoked, and since when."""
+"""Users: added and changed, and whose tokens are revoked since when."""
 
+from dataclasses import replace
+
+import pytest
+
+from persistence.account import Tenant
+from persistence.directory import User, UserChange
+from persistence.errors import StoreRefused
 from persistence.store import SqlStore
-from tests.persistence.samples import TENANT
-from trading.audit import ActDecision, ActKind, act
-from trading.ids import TenantID, UserID
-from trading.permission import Principal
+from tests.persistence.samples import TENANT, account
+from trading.audit import Act, ActDecision, ActKind, act
+from trading.ids import AccountID, TenantID, UserID
+from trading.permission import Entitlement, Principal
 from trading.revocation import Revocation
 
 TRADER = UserID("trader")
+A, B = AccountID("a"), AccountID("b")
 OPERATOR = Principal(
     user_id=UserID("operator"),
     name="Operator",
@@ -17,6 +25,10 @@ OPERATOR = Principal(
     accounts={},
     expires_at=0,
 )
+
+
+def done(kind: ActKind) -> Act:
+    return act(kind, ActDecision.DONE, OPERATOR, 1, subject="user:ann")
 
 
 async def revoke(
@@ -52,4 +64,38 @@ async def test_another_tenants_user_is_none(store: SqlStore) -> None:
     assert not await revoke(store, 5, tenant_id=TenantID("other"))
     assert not await revoke(store, 5, UserID("nobody"))
     assert await store.directory.revoked() == {}
+    assert await store.audit.acts(TENANT, 10, 1 << 62) == []
+
+
+async def test_a_user_is_added_and_changed_with_its_acts(store: SqlStore) -> None:
+    ann = User(
+        id=UserID("ann"),
+        tenant_id=TENANT,
+        name="Ann",
+        role="viewer",
+        accounts={A: Entitlement.READ, B: Entitlement.TRADE},
+    )
+    await store.directory.add(ann, done(ActKind.ADD_USER))
+    assert await store.directory.user(ann.id) == ann
+
+    change = UserChange(
+        user_id=ann.id, role="trader", granted={A: Entitlement.TRADE}, withdrawn=[B]
+    )
+    changed = replace(ann, role="trader", accounts={A: Entitlement.TRADE})
+    assert await store.directory.change(change, done(ActKind.CHANGE_USER)) == changed
+    assert await store.directory.user(ann.id) == changed
+    kinds = [each.kind for each in await store.audit.acts(TENANT, 10, 1 << 62)]
+    assert kinds == [ActKind.CHANGE_USER, ActKind.ADD_USER]
+
+
+async def test_a_change_that_does_not_fit_is_refused_whole(store: SqlStore) -> None:
+    before = await store.directory.users()
+    other = Tenant(id=TenantID("other"), name="Other")
+    await store.accounts.add_tenant(other, [account("theirs", tenant_id=other.id)], [], [])
+    change = UserChange(
+        user_id=TRADER, role="viewer", granted={AccountID("theirs"): Entitlement.READ}
+    )
+    with pytest.raises(StoreRefused, match="has no account theirs"):
+        await store.directory.change(change, done(ActKind.CHANGE_USER))
+    assert await store.directory.users() == before
     assert await store.audit.acts(TENANT, 10, 1 << 62) == []
