@@ -12,7 +12,7 @@ from brokers.faults import FaultScript
 from brokers.paper.server import run_exchange
 from gateway import log
 from gateway.config import Settings
-from gateway.market import market_data
+from gateway.market import own_market
 from gateway.system import SystemClock
 from trading.quantity import use_exact_arithmetic
 
@@ -37,7 +37,7 @@ async def _exchange(settings: Settings) -> None:
         port=settings.port,
         directory=settings.data,
         environment=settings.environment,
-        source=market_data(settings, clock),
+        source=own_market(settings, clock),
         clock=clock,
         ready=lambda host, port: _say_ready(settings, host, port),
         seed=settings.seed,

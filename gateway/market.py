@@ -30,7 +30,7 @@ class Remote(Protocol):
 
 
 def market_data(settings: Settings, clock: SystemClock) -> MarketData:
-    """Open the source of quotes; a file is read to its end and checked. Raises ReplayError.
+    """Open a gateway's source of quotes. Raises ReplayError, and ConfigError where there is none.
 
     Quotes of a broker elsewhere are its own, for orders are judged by the prices they will meet.
     """
@@ -42,6 +42,14 @@ def market_data(settings: Settings, clock: SystemClock) -> MarketData:
         )
     if settings.broker != PAPER:
         raise ConfigError(f"the adapter {settings.broker} brings no quotes, and orders need them")
+    return own_market(settings, clock)
+
+
+def own_market(settings: Settings, clock: SystemClock) -> SimulatedQuotes | Replay:
+    """Open the quotes of a market that is here; a file is read to its end. Raises ReplayError.
+
+    An exchange or a simulator is one, also where the settings that gateways share name it.
+    """
     if settings.quotes == SIMULATED:
         return SimulatedQuotes(clock, settings.seed)
     return Replay(Path(settings.quotes), clock, settings.speed)

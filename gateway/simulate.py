@@ -18,7 +18,7 @@ from brokers.faults import FaultScript
 from brokers.paper.venue import JOURNAL, Venue
 from gateway import log
 from gateway.config import ConfigError, Settings
-from gateway.market import market_data
+from gateway.market import own_market
 from gateway.system import SystemClock
 from trading.instrument import Catalogue
 from trading.ports import Environment, MarketData
@@ -44,7 +44,7 @@ def simulate(settings: Settings, *, replays: bool, rate_limit: int) -> None:
 
 async def _simulate(settings: Settings, *, replays: bool, rate_limit: int) -> None:
     clock = SystemClock()
-    source = market_data(settings, clock)
+    source = own_market(settings, clock)
     catalogue = Catalogue(source.instruments)
     with _listen(settings) as listener:
         settings.data.mkdir(parents=True, exist_ok=True)

@@ -79,7 +79,7 @@ class RemoteQuotes:
     async def _subscribe(self, dialogue: Dialogue) -> None:
         if not self._instruments:
             listed = await dialogue.call({"instruments": {}})
-            if not isinstance(listed, list):
+            if not isinstance(listed, list) or not listed:
                 raise Unavailable("the exchange gave no list of instruments")
             try:
                 self._instruments = decode_items(Instrument, listed)

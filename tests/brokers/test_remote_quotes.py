@@ -143,6 +143,7 @@ async def test_the_stream_ends_with_the_close(quotes: RemoteQuotes) -> None:
     ("answer", "why"),
     [
         (line({"id": 1, "ok": {}}), "no list of instruments"),
+        (line({"id": 1, "all": []}), "no list of instruments"),
         (line({"id": 1, "all": [{"symbol": "ABC"}]}), "instruments are unreadable"),
         (line({"id": 1, "error": {"code": "rejected", "text": "not today"}}), "not today"),
         (line({"quotes": [{"symbol": "ABC"}], "market_time": 1}), "not a quote"),
