@@ -112,7 +112,7 @@ def _measured(module: str, server: Server, load: Load) -> tuple[Measured, float]
         check=False,
     )
     if done.returncode:
-        raise Refused(f"{server.name}: {done.stderr.strip().splitlines()[-1]}")
+        raise Refused(f"{server.name}: {done.stderr}")
     measured = Measured(**json.loads(done.stdout))
     if measured.refused:
         raise Refused(f"{server.name}: {measured.refused[0]}")
