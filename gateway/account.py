@@ -79,10 +79,8 @@ async def add_account(settings: Settings, new: NewAccount, by: str | None) -> No
             if limit.scope.account_id == like
         ]
         detail = f"like {new.like}, {plain(new.cash)} {new.currency}, entitled: {len(entitled)}"
-        await store.accounts.add(account, limits, entitled)
-        await store.audit.record(
-            local_act(ActKind.ADD_ACCOUNT, by, subject=f"account:{new.id}", detail=detail)
-        )
+        said = local_act(ActKind.ADD_ACCOUNT, by, subject=f"account:{new.id}", detail=detail)
+        await store.accounts.add(account, limits, entitled, said)
 
 
 @asynccontextmanager

@@ -86,8 +86,7 @@ async def publish(settings: Settings, file: Path, client_id: str, by: str | None
             rows = [_registered(schema, each, client_id, now) for each in fresh]
             names = ", ".join(f"{each.name} {each.sha256}" for each in rows)
             said = local_act(ActKind.PUBLISH_DOCUMENTS, by, subject=client_id, detail=names)
-            await store.documents.publish(rows)
-            await store.audit.record(said)
+            await store.documents.publish(rows, said)
     return "\n".join(difference.lines())
 
 
@@ -117,19 +116,18 @@ async def retire(settings: Settings, client_id: str, which: str, by: str | None)
         if not found:
             raise ConfigError(f"{client_id} has registered no document {which}: see `list`")
         hashes = {each.sha256 for each in found}
-        await store.documents.retire(client_id, hashes, SystemClock().now())
         hashed = ", ".join(sorted(hashes))
         said = local_act(ActKind.RETIRE_DOCUMENTS, by, subject=client_id, detail=hashed)
-        await store.audit.record(said)
+        await store.documents.retire(client_id, hashes, said)
     return "\n".join(f"- {each.name} sha256:{each.sha256[:_SHOWN]}" for each in found)
 
 
 async def bind(settings: Settings, client_id: str, by: str | None, *, is_bound: bool) -> str:
     """Say whether a client may send registered documents alone. Raises StoreRefused."""
     async with opened_store(settings) as store:
-        await store.documents.bind(client_id, is_bound=is_bound)
         kind = ActKind.BIND_CLIENT if is_bound else ActKind.UNBIND_CLIENT
-        await store.audit.record(local_act(kind, by, subject=client_id))
+        said = local_act(kind, by, subject=client_id)
+        await store.documents.bind(client_id, said, is_bound=is_bound)
     may = "registered documents alone" if is_bound else "any document"
     return f"{client_id} may send {may}"
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from sqlalchemy.exc import IntegrityError
 
 from persistence import tables
+from persistence.audit import record_acts
 from persistence.connection import Connection
 from persistence.database import Database
 from persistence.directory import User, user_values
@@ -17,6 +18,7 @@ from persistence.limits import next_version, record
 from persistence.mapping import ACCOUNTS
 from persistence.rows import Rows
 from trading.account import Account
+from trading.audit import Act
 from trading.ids import AccountID, TenantID, UserID
 from trading.limitrequest import LimitVersion
 from trading.limits import Limit
@@ -68,9 +70,13 @@ class Accounts:
             )
 
     async def add(
-        self, account: Account, limits: Sequence[Limit], entitled: Mapping[UserID, Entitlement]
+        self,
+        account: Account,
+        limits: Sequence[Limit],
+        entitled: Mapping[UserID, Entitlement],
+        act: Act | None = None,
     ) -> None:
-        """Add an account with its cash and limits, and say who may do what with it.
+        """Add an account with its cash and limits, and say who may do what with it, by an act.
 
         Raises StoreRefused where the account exists, or its tenant or a user does not.
         """
@@ -81,7 +87,7 @@ class Accounts:
         ):
             grants = {user: {account.id: each} for user, each in entitled.items()}
             version = self._version(f"account {account.id}", limits)
-            await self._database.write(_add_accounts, [account], version, grants)
+            await self._database.write(_add_accounts, [account], version, grants, act)
 
     def _version(self, of: str, limits: Sequence[Limit]) -> LimitVersion:
         """Make a version that has no number yet."""
@@ -121,6 +127,7 @@ def _add_accounts(
     accounts: Collection[Account],
     version: LimitVersion,
     entitled: Mapping[UserID, Mapping[AccountID, Entitlement]],
+    act: Act | None = None,
 ) -> None:
     connection.insert(tables.accounts, [ACCOUNTS.values(account) for account in accounts])
     if version.limits:
@@ -131,3 +138,4 @@ def _add_accounts(
         for account_id, entitlement in theirs.items()
     ]
     connection.insert(tables.entitlements, grants)
+    record_acts(connection, [act] if act is not None else [])

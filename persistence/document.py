@@ -8,10 +8,12 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from persistence import tables
+from persistence.audit import record_acts
 from persistence.connection import Connection
 from persistence.database import Database
-from persistence.rows import Rows
+from persistence.rows import Rows, Values
 from persistence.within import within
+from trading.audit import Act
 
 _DOCUMENTS = tables.documents
 _CLIENTS = tables.document_clients
@@ -75,17 +77,27 @@ class SqlDocuments:
         """Return the clients that may send registered documents alone."""
         return frozenset(row.client_id for row in await self._database.ask(_BOUND))
 
-    async def publish(self, documents: Sequence[RegisteredDocument]) -> None:
-        """Register documents, all or none; one that was registered before is so anew."""
+    async def publish(self, documents: Sequence[RegisteredDocument], act: Act) -> None:
+        """Register documents with the act, all or none; one registered before is so anew."""
         rows = [_ROWS.values(each) for each in documents]
-        await self._database.write(Connection.put, _DOCUMENTS, rows)
+        await self._database.write(_put, _DOCUMENTS, rows, act)
 
-    async def retire(self, client_id: str, hashes: Collection[str], now: int) -> None:
-        """Take documents back: from now on they are as if they had never been registered."""
-        values = {"client": client_id, "hashes": hashes, "now": now}
-        await self._database.write(Connection.run, _RETIRE, values)
+    async def retire(self, client_id: str, hashes: Collection[str], act: Act) -> None:
+        """Take documents back: from the act on they are as if never registered."""
+        values = {"client": client_id, "hashes": hashes, "now": act.at}
+        await self._database.write(_retire, values, act)
 
-    async def bind(self, client_id: str, *, is_bound: bool) -> None:
+    async def bind(self, client_id: str, act: Act, *, is_bound: bool) -> None:
         """Say whether a client may send registered documents alone."""
-        row = {"client_id": client_id, "is_bound": is_bound}
-        await self._database.write(Connection.put, _CLIENTS, [row])
+        row: Values = {"client_id": client_id, "is_bound": is_bound}
+        await self._database.write(_put, _CLIENTS, [row], act)
+
+
+def _put(connection: Connection, table: sa.Table, rows: Sequence[Values], act: Act) -> None:
+    connection.put(table, rows)
+    record_acts(connection, [act])
+
+
+def _retire(connection: Connection, values: Values, act: Act) -> None:
+    connection.run(_RETIRE, values)
+    record_acts(connection, [act])

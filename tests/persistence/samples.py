@@ -5,10 +5,11 @@ from decimal import Decimal
 from typing import Any
 
 from trading.account import Account
+from trading.audit import Act, ActDecision, ActKind
 from trading.command import Claim, Command, CommandKind, CommandState
 from trading.decision import Check, RiskDecision, Verdict
 from trading.execution import ExecType, Fill, Origin
-from trading.ids import AccountID, ClOrdID, ExecID, InstrumentID, OrderID, TenantID, WireID
+from trading.ids import AccountID, ClOrdID, ExecID, InstrumentID, OrderID, TenantID, UserID, WireID
 from trading.instrument import Instrument, SecurityType
 from trading.limits import Limit, LimitName, LimitScope
 from trading.order import Order, OrdStatus, OrdType, Side, TimeInForce
@@ -44,6 +45,23 @@ class StoppedClock:
 
     async def sleep(self, seconds: float) -> None:
         self.time += int(seconds * 1_000_000_000)
+
+
+def an_act(**fields: object) -> Act:
+    plain = Act(
+        kind=ActKind.SET_LIMITS,
+        decision=ActDecision.DONE,
+        subject="limits version 1",
+        detail="",
+        tenant_id=TENANT,
+        user_id=UserID("officer"),
+        role="risk_officer",
+        client_id="console",
+        token_id="jti",
+        address="192.0.2.1",
+        at=7,
+    )
+    return replace(plain, **fields)  # type: ignore[arg-type]
 
 
 def account(name: str, **fields: Any) -> Account:

@@ -10,7 +10,7 @@ from persistence.directory import User
 from persistence.errors import StoreRefused
 from persistence.seed import seed, standard_limits
 from persistence.store import SqlStore
-from tests.persistence.samples import STOCK, TENANT, account, limits
+from tests.persistence.samples import STOCK, TENANT, account, an_act, limits
 from trading.ids import AccountID, TenantID, UserID
 from trading.instrument import Catalogue, SecurityType
 from trading.limits import LimitName, Limits, LimitSet
@@ -21,9 +21,10 @@ TRADER = UserID("trader")
 
 async def test_an_account_is_added_with_its_limits_and_users(store: SqlStore) -> None:
     c = account("c", cash=Decimal(5))
-    await store.accounts.add(c, limits("c", MAX_ORDER_QTY=1), {TRADER: Entitlement.READ})
+    await store.accounts.add(c, limits("c", MAX_ORDER_QTY=1), {TRADER: Entitlement.READ}, an_act())
 
     assert await store.reads.accounts([c.id]) == [c]
+    assert len(await store.audit.acts(TENANT, 10, 1 << 62)) == 1
     known = await store.reads.limits(c.id)
     assert known is not None
     assert {each.name: each.value for each in known.applying(0)} == {LimitName.MAX_ORDER_QTY: 1}
@@ -47,8 +48,9 @@ async def test_an_account_that_does_not_fit_is_refused_whole(
 
     with pytest.raises(StoreRefused, match=message):
         await store.accounts.add(
-            new, limits(account_id, MAX_ORDER_QTY=2), {user_id: Entitlement.TRADE}
+            new, limits(account_id, MAX_ORDER_QTY=2), {user_id: Entitlement.TRADE}, an_act()
         )
+    assert await store.audit.acts(TENANT, 10, 1 << 62) == []
     assert new not in await store.reads.accounts([new.id])
 
 

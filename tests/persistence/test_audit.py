@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,33 +13,15 @@ from persistence.sqlite import SqliteDatabase
 from persistence.store import SqlStore
 from security.sealing import SealKeys, open_keys
 from tests.persistence.changes import A, place, refuse_cancel, save
-from tests.persistence.samples import TENANT, StoppedClock
-from trading.audit import ACTS, Act, ActDecision, ActKind, chain_of
+from tests.persistence.samples import TENANT, StoppedClock, an_act
+from trading.audit import ACTS, chain_of
 from trading.exporting import Exported, ExportError, Line, export
-from trading.ids import UserID
 from trading.sealing import RECORDS_AT_ONCE, Sealer
 from trading.verification import Verification
 
 CHAIN = chain_of(A)
 
 type Spoil = Callable[[dict[str, Any]], object]
-
-
-def an_act(**fields: object) -> Act:
-    plain = Act(
-        kind=ActKind.SET_LIMITS,
-        decision=ActDecision.DONE,
-        subject="limits version 1",
-        detail="",
-        tenant_id=TENANT,
-        user_id=UserID("officer"),
-        role="risk_officer",
-        client_id="console",
-        token_id="jti",
-        address="192.0.2.1",
-        at=7,
-    )
-    return replace(plain, **fields)  # type: ignore[arg-type]
 
 
 @pytest.fixture

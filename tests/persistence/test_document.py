@@ -3,8 +3,13 @@
 from dataclasses import replace
 from itertools import pairwise
 
+import pytest
+from sqlalchemy.exc import IntegrityError
+
 from persistence.document import RegisteredDocument
 from persistence.store import SqlStore
+from tests.persistence.samples import TENANT, an_act
+from trading.audit import ActKind
 
 PLACE = RegisteredDocument(
     client_id="web",
@@ -24,15 +29,15 @@ OTHERS = [
 
 async def test_what_is_published_is_found_again(store: SqlStore) -> None:
     assert await store.documents.documents() == []
-    await store.documents.publish([PLACE, *OTHERS])
+    await store.documents.publish([PLACE, *OTHERS], an_act())
 
     assert await store.documents.documents() == [OTHERS[0], OTHERS[1], PLACE]
 
 
 async def test_a_retired_document_says_since_when(store: SqlStore) -> None:
-    await store.documents.publish([PLACE, *OTHERS])
-    await store.documents.retire("web", [PLACE.sha256, "unknown"], 11)
-    await store.documents.retire("web", [PLACE.sha256], 12)
+    await store.documents.publish([PLACE, *OTHERS], an_act())
+    await store.documents.retire("web", [PLACE.sha256, "unknown"], an_act(at=11))
+    await store.documents.retire("web", [PLACE.sha256], an_act(at=12))
 
     found = {(each.client_id, each.sha256): each for each in await store.documents.documents()}
     assert found["web", PLACE.sha256] == replace(PLACE, retired_at=11)
@@ -40,10 +45,10 @@ async def test_a_retired_document_says_since_when(store: SqlStore) -> None:
 
 
 async def test_published_anew_it_is_not_retired_any_more(store: SqlStore) -> None:
-    await store.documents.publish([PLACE])
-    await store.documents.retire("web", [PLACE.sha256], 11)
+    await store.documents.publish([PLACE], an_act())
+    await store.documents.retire("web", [PLACE.sha256], an_act(at=11))
     again = replace(PLACE, version="2.0", published_at=12)
-    await store.documents.publish([again])
+    await store.documents.publish([again], an_act())
 
     assert await store.documents.documents() == [again]
 
@@ -51,10 +56,10 @@ async def test_published_anew_it_is_not_retired_any_more(store: SqlStore) -> Non
 async def test_every_change_shows_in_the_states(store: SqlStore) -> None:
     seen = [await store.documents.states()]
     for change in (
-        store.documents.publish([PLACE]),
-        store.documents.publish([replace(PLACE, rows=200)]),
-        store.documents.publish([replace(PLACE, expires_at=99)]),
-        store.documents.retire("web", [PLACE.sha256], 11),
+        store.documents.publish([PLACE], an_act()),
+        store.documents.publish([replace(PLACE, rows=200)], an_act()),
+        store.documents.publish([replace(PLACE, expires_at=99)], an_act()),
+        store.documents.retire("web", [PLACE.sha256], an_act(at=11)),
     ):
         await change
         seen.append(await store.documents.states())
@@ -64,8 +69,27 @@ async def test_every_change_shows_in_the_states(store: SqlStore) -> None:
 
 async def test_clients_are_bound_and_let_go(store: SqlStore) -> None:
     assert await store.documents.bound_clients() == frozenset()
-    await store.documents.bind("web", is_bound=True)
-    await store.documents.bind("partner", is_bound=True)
-    await store.documents.bind("web", is_bound=False)
+    await store.documents.bind("web", an_act(), is_bound=True)
+    await store.documents.bind("partner", an_act(), is_bound=True)
+    await store.documents.bind("web", an_act(), is_bound=False)
 
     assert await store.documents.bound_clients() == {"partner"}
+
+
+async def test_what_is_done_and_its_act_are_recorded_together_or_not_at_all(
+    store: SqlStore,
+) -> None:
+    published, nobodys = an_act(kind=ActKind.PUBLISH_DOCUMENTS), an_act(user_id=None)
+    await store.documents.publish([PLACE], published)
+    for change in (
+        store.documents.publish([replace(PLACE, rows=200)], nobodys),
+        store.documents.retire("web", [PLACE.sha256], nobodys),
+        store.documents.bind("web", nobodys, is_bound=True),
+    ):
+        with pytest.raises(IntegrityError):
+            await change
+
+    assert await store.documents.documents() == [PLACE]
+    assert await store.documents.bound_clients() == frozenset()
+    [act] = await store.audit.acts(TENANT, 10, 1 << 62)
+    assert replace(act, number=0) == published
