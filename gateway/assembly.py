@@ -48,7 +48,6 @@ from trading.recorder import Recorder
 from trading.revocation import RevocationDesk
 from trading.sealing import Sealer
 from trading.session import BrokerSession
-from trading.store import Reads
 from trading.winddown import WindDown
 
 logger = logging.getLogger(__name__)
@@ -153,7 +152,7 @@ class Gateway:
     ids: TimeOrderedIds
     schema: Schema
     registry: Registry
-    new_context: Callable[[Principal | None], Context]
+    new_context: Callable[[Principal], Context]
     catalogue: Catalogue
     failed: asyncio.Event
     """Set when a part of it has died, and the process must end to be started again."""
@@ -228,17 +227,12 @@ async def assembled(
             registry=registry,
             catalogue=parts.catalogue,
             new_context=lambda principal: context(
-                principal=principal, reads=_reads(parts, principal)
+                principal=principal, reads=parts.store.reads_of(principal.tenant_id)
             ),
             failed=background.failed,
         )
     finally:
         await queue.stop()
-
-
-def _reads(parts: Parts, principal: Principal | None) -> Reads:
-    """Read behind the wall around a caller's tenant; events that many share were let through it."""
-    return parts.store.reads if principal is None else parts.store.reads_of(principal.tenant_id)
 
 
 def _context(

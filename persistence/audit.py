@@ -140,7 +140,8 @@ class SqlAudit:
     async def acts(self, tenant_id: TenantID, first: int, before: int) -> Sequence[Act]:
         """Return a tenant's acts with numbers below one, the newest first."""
         values = {"tenant_id": tenant_id, "first": first, "before": before}
-        return await self._database.read(Connection.items, ACTS, _ACTS_OF, values)
+        walled = self._database.of_tenant(tenant_id)
+        return await walled.read(Connection.items, ACTS, _ACTS_OF, values)
 
     async def unsealed(self, after: str, first: int) -> Sequence[Head]:
         """Return chains after one, by name, that go on beyond their sealed heads."""

@@ -189,12 +189,14 @@ class SqlLimits:
         self, seen: LimitsSeen, first: int, before: int | None
     ) -> Sequence[LimitVersion]:
         """Return versions that set some of the limits seen, and those; the newest first."""
-        return await self._database.urgent.read(_versions, seen, first, before or _NEWEST)
+        walled = self._database.of_tenant(seen.tenant_id)
+        return await walled.read(_versions, seen, first, before or _NEWEST)
 
     async def requests(self, tenant_id: TenantID, first: int) -> Sequence[LimitRequest]:
         """Return a tenant's newest requests, the newest first."""
         values = {"tenant_id": tenant_id, "first": first}
-        return await self._database.urgent.read(Connection.items, LIMIT_REQUESTS, _REQUESTS, values)
+        walled = self._database.of_tenant(tenant_id)
+        return await walled.read(Connection.items, LIMIT_REQUESTS, _REQUESTS, values)
 
     async def now(self) -> LimitSet:
         """Return the newest limits."""

@@ -71,8 +71,8 @@ class SqlLinks:
     """Implements `trading.link.LinkStore`, and what rotating keys takes."""
 
     def __init__(self, database: Database) -> None:
-        """Take the database, whose reserve is used."""
-        self._database = database.urgent
+        """Take the database, whose reserve is used by whoever links and refreshes."""
+        self._database, self._whole = database.urgent, database
 
     async def link(self, link_id: str) -> Link | None:
         """Return a link, or None."""
@@ -88,10 +88,10 @@ class SqlLinks:
 
     async def links(self, tenant_id: TenantID | None) -> Sequence[Link]:
         """Return a tenant's links, or everybody's, that are not UNLINKED."""
-        query = _OPEN if tenant_id is None else _OF_TENANT
-        return [
-            LINKS.item(row) for row in await self._database.ask(query, {"tenant_id": tenant_id})
-        ]
+        if tenant_id is None:
+            return [LINKS.item(row) for row in await self._database.ask(_OPEN)]
+        walled = self._whole.of_tenant(tenant_id)
+        return [LINKS.item(row) for row in await walled.ask(_OF_TENANT, {"tenant_id": tenant_id})]
 
     async def secret(self, link_id: str, field: SecretField) -> SealedSecret | None:
         """Return a secret of a link, or None."""

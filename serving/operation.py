@@ -105,7 +105,7 @@ class Operations:
         schema: Schema,
         *,
         registry: Registry,
-        new_context: Callable[[Principal | None], Context],
+        new_context: Callable[[Principal], Context],
         ids: IdSource,
         rates: Rates,
         deadline_s: float = DEADLINE_S,

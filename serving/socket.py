@@ -272,17 +272,15 @@ class Socket:
 
     async def _follow(self, operation: Running, prepared: Prepared, principal: Principal) -> None:
         """Have a subscription join those who are told the same."""
-        new_context = self._house.operations.new_context
-        source = await prepared.subscribe(new_context(principal))
+        context = self._house.operations.new_context(principal)
+        source = await prepared.subscribe(context)
         stream = cast("Stream[object]", source.events)
         parts = stream.parts or (stream,)
         self._check_parts(len(parts))
         selected, hub = key(prepared), self._house.hub
         operation.seats = [
             (
-                hub.group(
-                    (selected, each.scope), partial(GraphQLSource, prepared, each, new_context)
-                ),
+                hub.group((selected, each.scope), partial(GraphQLSource, prepared, each, context)),
                 Member(operation.sender, self._mailbox, partial(self._finish, operation)),
             )
             for each in parts

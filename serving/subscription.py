@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Hashable, Sequence
+from collections.abc import AsyncGenerator, Hashable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, cast
 
@@ -27,7 +27,6 @@ from resolvers.stream import Stream, closable
 from serving.hub import Group, Item, Member, SourceFailed
 from serving.mailbox import Sender
 from serving.operation import encode
-from trading.permission import Principal
 
 
 def key(prepared: Prepared) -> Hashable:
@@ -107,17 +106,14 @@ class GraphQLSource:
 
     It runs in the context of nobody, so that no event can be told as one of its followers alone
     would be told it: who may follow was decided before, and a field that asks for the caller fails.
+    What its fields read, they read as the first follower's tenant, which is that of all who follow
+    the same accounts.
     """
 
-    def __init__(
-        self,
-        prepared: Prepared,
-        stream: Stream[Any],
-        new_context: Callable[[Principal | None], Context],
-    ) -> None:
-        """Take what is followed, and the selection that is executed on each event."""
+    def __init__(self, prepared: Prepared, stream: Stream[Any], of_first: Context) -> None:
+        """Take what is followed, the selection for each event, and its first follower's context."""
         self._stream = stream
-        self._source = Source(prepared.executor(new_context(None)), stream)
+        self._source = Source(prepared.executor(replace(of_first, principal=None)), stream)
 
     async def head(self) -> int | None:
         """Return the last place of the log; None where there is no log. Raises SourceFailed."""

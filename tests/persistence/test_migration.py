@@ -99,7 +99,8 @@ async def test_on_postgresql_too(postgresql: Administration) -> None:
 
 
 def empty(connection: BareConnection) -> None:
-    metadata.drop_all(connection.bare)
+    connection.text("DROP SCHEMA public CASCADE")
+    connection.text("CREATE SCHEMA public")
 
 
 async def test_an_empty_database_has_no_revision_and_a_migrated_one_the_newest(

@@ -17,10 +17,13 @@ from tests.persistence import servers
 from tests.persistence.changes import A as ACCOUNT
 from tests.persistence.changes import place, save
 from tests.persistence.conftest import opened_at, populate
-from tests.persistence.samples import TENANT
-from trading.ids import OrderID, TenantID
+from tests.persistence.samples import TENANT, an_act, limit, limits
+from trading.ids import AccountID, OrderID, TenantID, UserID
+from trading.limitrequest import LimitRequest, LimitRequestState, LimitVersion
+from trading.limits import Limit, LimitScope
+from trading.link import Link, LinkState
 from trading.order import Order
-from trading.store import OrderFilter
+from trading.store import LimitsSeen, OrderFilter
 
 pytestmark = pytest.mark.services
 OTHER = TenantID("another")
@@ -28,13 +31,43 @@ OTHER = TenantID("another")
 
 @pytest.fixture
 async def store() -> AsyncIterator[SqlStore]:
-    """Make a store with two orders of one tenant's account."""
+    """Make a store with two orders, an act, a link and a request, all of one tenant's."""
     async with servers.scratch_database(servers.found()) as url:
         store = await opened_at(url)
         await populate(store)
         await save(store, place("1", "2"))
+        await store.links.put(LINK, {}, an_act())
+        [request] = limits(ACCOUNT, MAX_ORDER_QTY=9)
+        async with store.limits.transaction() as change:
+            await change.put(asked(request))
         yield store
         await store.close()
+
+
+LINK = Link(
+    id="link",
+    tenant_id=TENANT,
+    account_id=ACCOUNT,
+    broker="paper",
+    state=LinkState.AUTHORIZING,
+    requested_by=UserID("officer"),
+    requested_at=1,
+    state_digest="digest",
+    state_expires_at=2,
+)
+
+
+def asked(*wanted: Limit) -> LimitRequest:
+    return LimitRequest(
+        id="request",
+        tenant_id=TENANT,
+        version=1,
+        limits=wanted,
+        state=LimitRequestState.PENDING,
+        requested_by=UserID("officer"),
+        requested_at=1,
+        expires_at=2,
+    )
 
 
 async def seen(store: SqlStore, tenant_id: TenantID) -> Sequence[object]:
@@ -53,11 +86,14 @@ async def seen(store: SqlStore, tenant_id: TenantID) -> Sequence[object]:
         *await reads.state_changes(0),
         *await reads.breaks(ACCOUNT, 10),
         *(await reads.decisions_of(ids)).values(),
+        *await store.audit.acts(tenant_id, 10, 1 << 62),
+        *await store.links.links(tenant_id),
+        *await store.limits.requests(tenant_id, 10),
     ]
 
 
 async def test_a_tenant_sees_its_own_and_another_nothing(store: SqlStore) -> None:
-    assert len(await seen(store, TENANT)) >= 7
+    assert len(await seen(store, TENANT)) >= 10
     assert await seen(store, OTHER) == []
     assert await seen(store, TenantID("")) == []
 
@@ -91,20 +127,46 @@ def database(store: SqlStore) -> PostgresqlDatabase:
     return found
 
 
-@pytest.mark.parametrize(
-    "table", ["accounts", "orders", "reports", "commands", "cl_ord_ids", "positions"]
-)
-async def test_who_says_no_tenant_sees_nothing(store: SqlStore, table: str) -> None:
+WALLED = [
+    *("accounts", "orders", "reports", "commands", "cl_ord_ids", "positions"),
+    *("acts", "links", "limit_requests", "limit_values", "limit_versions"),
+]
+
+
+async def counted(store: SqlStore, table: str, tenant_id: TenantID | None) -> int:
+    """Count all rows of a table that a tenant sees, whatever else a query would ask for."""
     walled = database(store)._walled
     assert walled is not None
     count = sa.select(sa.func.count()).select_from(tables.metadata.tables[table])
-    [row] = await database(store).ask(count)
-    assert row[0] > 0
+    async with walled.transaction(READ, tenant_id) as steps:
+        [(rows,)] = await steps.do(Connection.rows, count)
+    return int(rows)
 
-    async with walled.transaction(READ) as steps:
-        [row] = await steps.do(Connection.rows, count)
 
-    assert row[0] == 0
+@pytest.mark.parametrize("table", WALLED)
+async def test_no_tenant_and_another_see_no_row(store: SqlStore, table: str) -> None:
+    assert await counted(store, table, None) == 0
+    assert await counted(store, table, TENANT) > 0
+    assert await counted(store, table, OTHER) == 0
+
+
+async def test_limits_of_all_tenants_are_seen_by_each_and_others_by_none(store: SqlStore) -> None:
+    theirs = limit(value=2, scope=LimitScope(tenant_id=OTHER))
+    mixed = LimitVersion(
+        version=2,
+        id="mixed",
+        requested_by=UserID("officer"),
+        approved_by=None,
+        changed_at=3,
+        limits=(*limits("b", MAX_ORDER_QTY=4), limit(value=1), theirs),
+    )
+    async with store.limits.transaction() as change:
+        await change.record(mixed)
+
+    mine = LimitsSeen(TENANT, frozenset({AccountID("b")}))
+    for seen, values in ((mine, {4, 1}), (LimitsSeen(OTHER, mine.accounts), {1, 2})):
+        [newest] = await store.limits.versions(seen, 1, None)
+        assert {limit.value for limit in newest.limits} == values
 
 
 async def test_the_role_reads_what_is_walled_and_nothing_else(store: SqlStore) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from resolvers.context import Context
 from serving.socket import Limits
-from tests.resolvers.fakes import FOREIGN, NOON, a_principal
+from tests.resolvers.fakes import FOREIGN, NOON, FakeReads, a_principal
 from tests.serving.served import (
     MESSAGE_MAX,
     REPORTS,
@@ -606,7 +606,7 @@ async def test_an_operation_has_a_context_of_its_own(
     made: list[Context] = []
     new_context = served.house.operations.new_context
 
-    def noted(principal: Principal | None) -> Context:
+    def noted(principal: Principal) -> Context:
         made.append(new_context(principal))
         return made[-1]
 
@@ -617,6 +617,27 @@ async def test_an_operation_has_a_context_of_its_own(
         assert [(await client.any())["type"] for _ in range(2)] == ["next", "complete"]
 
     assert len({id(context) for context in made}) == 2
+
+
+async def test_what_a_shared_event_leads_to_is_read_as_its_followers_tenant(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    operations, walled = served.house.operations, FakeReads()
+    new_context = operations.new_context
+
+    def behind_the_wall(principal: Principal) -> Context:
+        return replace(new_context(principal), reads=walled)
+
+    monkeypatch.setattr(operations, "new_context", behind_the_wall)
+    client = await served.client()
+    await client.subscribe('subscription { orderReports(accountId: "ours") { order { id } } }')
+    await client.still()
+    walled.calls.clear()
+    served.streams.tell()
+
+    told = await client.next()
+    assert told["payload"]["data"]["orderReports"]["order"] == {"id": "o1"}
+    assert walled.calls
 
 
 # --- rights --------------------------------------------------------------------------------------
