@@ -31,7 +31,7 @@ OPTIONS = (
 DESTINATIONS = {"broker": "with_broker"}
 """Limits have an option of that name too, which is a scope."""
 
-SIMULATORS = ("alpaca",)
+SIMULATORS = ("alpaca", "tradovate")
 """The brokers of whose own API there is a simulator."""
 
 _EXCHANGE_PORT = "8100"
@@ -129,11 +129,14 @@ def _add_simulate(commands: _Commands) -> None:
     running.add_argument("--host", help="address to listen on (127.0.0.1)")
     running.add_argument("--port", default=_SIMULATOR_PORT, help=f"port ({_SIMULATOR_PORT})")
     running.add_argument(
-        "--no-replay", action="store_true", help="let no key into the stream that replays"
+        "--no-replay", action="store_true", help="alpaca: let no key into the stream that replays"
     )
-    running.add_argument(
-        "--rate-limit", type=int, default=200, help="requests in a minute (200)", metavar="N"
-    )
+    limit = "requests in a minute to alpaca (200), or in an hour to tradovate (5000)"
+    running.add_argument("--rate-limit", type=int, help=limit, metavar="N")
+    life = "tradovate: how many seconds an access token lasts (5400)"
+    running.add_argument("--token-life", type=float, help=life, metavar="S")
+    closed = "tradovate: the daily span of maintenance, in UTC, such as 21:00-22:00 (none)"
+    running.add_argument("--maintenance", help=closed, metavar="SPAN")
     _add_data(running)
     _add_market(running)
 

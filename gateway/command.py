@@ -25,7 +25,7 @@ from gateway.limits import REFUSALS as LIMIT_REFUSALS
 from gateway.limits import run_limits
 from gateway.risk import RiskDiffers, run_risk
 from gateway.serve import serve
-from gateway.simulate import simulate
+from gateway.simulate import Manners, simulate
 from gateway.token import token_of_directory
 from gateway.user import run_user
 from persistence.errors import StoreRefused
@@ -125,7 +125,16 @@ def _market(settings: Settings, options: argparse.Namespace) -> None:
     if options.command == "exchange":
         exchange(settings)
     else:
-        simulate(settings, replays=not options.no_replay, rate_limit=options.rate_limit)
+        simulate(settings, options.simulated, _manners(options))
+
+
+def _manners(options: argparse.Namespace) -> Manners:
+    return Manners(
+        replays=not options.no_replay,
+        rate_limit=options.rate_limit,
+        token_life_s=options.token_life,
+        maintenance=options.maintenance,
+    )
 
 
 def _accounts(settings: Settings) -> str:

@@ -21,6 +21,9 @@ from trading.ports import Clock, Rejected
 from trading.quantity import Px
 from trading.quote import Quote
 
+REQUESTS_MAX = 200
+"""How many requests Alpaca takes in a minute."""
+
 _TRADED = frozenset({SecurityType.COMMON_STOCK, SecurityType.CRYPTO_SPOT})
 
 
@@ -35,7 +38,7 @@ class Simulator:
         credentials: Credentials,
         *,
         replays: bool = True,
-        rate_limit: int = 200,
+        rate_limit: int = REQUESTS_MAX,
     ) -> None:
         """Take the exchange. `replays` says whether keys are let into the replaying stream.
 
