@@ -21,6 +21,7 @@ from graphql import (
     GraphQLNonNull,
     GraphQLObjectType,
     GraphQLResolveInfo,
+    GraphQLResolveInfoHelpers,
     GraphQLScalarType,
     GraphQLSchema,
     OperationType,
@@ -151,6 +152,19 @@ class LeanExecutor(Executor[None]):
     document: Document
     leaves: Leaves
     selected: Selected
+
+    @property
+    def async_helpers(self) -> GraphQLResolveInfoHelpers:
+        """What a resolver may ask of its execution, made for whoever asks.
+
+        Kept, as graphql-core would, it would hold in a ring of references the executor, its context
+        and all that was read for it, until the garbage collector comes round.
+        """
+        return GraphQLResolveInfoHelpers(gather=self.gather_async_work, track=self.track_async_work)
+
+    @async_helpers.setter
+    def async_helpers(self, made: GraphQLResolveInfoHelpers) -> None:
+        pass
 
     async def run(self) -> ExecutionResult:
         """Resolve everything that was asked for, mutations in turn."""

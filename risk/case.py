@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
@@ -20,7 +20,7 @@ from risk.opposite import in_doubt_side, opposite
 from trading.account import UNRESERVED, Account, Position, TradingState, reservation
 from trading.books import Books
 from trading.calendar import Period, calendar
-from trading.ids import InstrumentID, UserID
+from trading.ids import UserID
 from trading.instrument import Instrument
 from trading.limits import LimitName, Limits
 from trading.losses import fresh_mark
@@ -200,7 +200,7 @@ class Case:
         }
 
     def _account_facts(self, after: Position) -> AccountFacts:
-        account, burdened = self.account, self._burden(after, self.instrument)
+        account, burdened = self.account, self._burden(after)
         without, with_order = self._burdens(burdened)
         equity = None if without.worth is None else account.cash + without.worth
         conduct = account.conduct.observed(equity, self.at)
@@ -252,38 +252,48 @@ class Case:
         rest = self._portfolio().without(self.order.symbol)
         # What is held now has the old terms reserved, where the order is under a replace.
         held = self.books.position(self.account.id, self.order.symbol)
-        return rest.plus(self._burden(held, self.instrument)), rest.plus(burdened)
+        return rest.plus(self._burden(held)), rest.plus(burdened)
 
     def _portfolio(self) -> Portfolio:
         """Take the account's portfolio at this instant, weighed for the first order of a batch."""
-        account_id, catalogue = self.account.id, self.books.catalogue
+        account_id = self.account.id
         known = self.books.portfolios.get(account_id)
         if known is not None and known.at == self.at:
             return known
-
-        def weigh(position: Position) -> Burden:
-            return self._burden(position, catalogue.get(position.symbol))
-
         mine = (p for (owner, _), p in self.books.positions.items() if owner == account_id)
-        made = self.books.portfolios[account_id] = Portfolio(self.at, mine, weigh)
+        made = Portfolio(self.at, mine, _scales(self.books, self.limits, self.at))
+        self.books.portfolios[account_id] = made
         return made
 
-    def _burden(self, position: Position, instrument: Instrument | None) -> Burden:
-        if not position.is_exposed:
-            return NOTHING
-        return burden(position, instrument, self._mark(position.symbol))
+    def _burden(self, position: Position) -> Burden:
+        return self._portfolio().weigh(position)
 
     def _position_with_order(self, reserve_px: Px | None) -> Position:
         added = reservation(self.order, self.instrument.multiplier, reserve_px or ZERO)
         return self.position.reserve(self.order.side, UNRESERVED, added)
 
-    def _mark(self, symbol: InstrumentID) -> Px | None:
-        return fresh_mark(self.books.references.get(symbol), self.limits, symbol, self.at)
-
 
 def reduces(side: Side, net_qty: Qty, closing_qty: Qty, leaves_qty: Qty) -> bool:
     """Whether an order only closes, other closing orders counted: it must not turn round."""
     return net_qty * side.sign < ZERO and leaves_qty <= abs(net_qty) - closing_qty
+
+
+def _scales(books: Books, limits: Limits, at: int) -> Callable[[Position], Burden]:
+    """Return what weighs a position at the marks of this instant.
+
+    It holds neither case nor books, which hold the portfolio that holds it: in a ring of references
+    all that a batch has read would stay until the garbage collector comes round.
+    """
+    catalogue, references = books.catalogue, books.references
+
+    def weigh(position: Position) -> Burden:
+        if not position.is_exposed:
+            return NOTHING
+        symbol = position.symbol
+        mark = fresh_mark(references.get(symbol), limits, symbol, at)
+        return burden(position, catalogue.get(symbol), mark)
+
+    return weigh
 
 
 def _period(instrument: Instrument, market_time: int) -> Period | None:

@@ -23,7 +23,8 @@ class Portfolio:
     ) -> None:
         """Weigh all positions of an account; `at` is the instant whose marks are meant."""
         self.at = at
-        self._weigh = weigh
+        self.weigh = weigh
+        """Say what one position comes to by the same marks."""
         self._burdens: dict[InstrumentID, Burden] = {}
         self._sums: list[Money] = [ZERO] * len(_COLUMNS)
         self._unknown = [0] * len(_COLUMNS)
@@ -32,7 +33,7 @@ class Portfolio:
 
     def put(self, position: Position) -> None:
         """Take a position as it is now in the place of what it was."""
-        burden = self._weigh(position)
+        burden = self.weigh(position)
         before = self._burdens.get(position.symbol, NOTHING)
         if before is burden:
             return

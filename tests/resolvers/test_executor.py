@@ -10,6 +10,7 @@ from graphql import ExecutionResult, execute, parse
 
 from resolvers.executor import RICH_ROWS_AT_ONCE, ROWS_AT_ONCE, LeanExecutor
 from resolvers.root import Schema
+from tests import rings
 from tests.resolvers.fakes import AAPL, OURS, World, a_principal
 from trading.account import Position
 
@@ -62,6 +63,23 @@ def alike(schema: Schema, world: World, query: str) -> ExecutionResult:
 @pytest.mark.parametrize("query", QUERIES)
 def test_both_ways_answer_the_same(schema: Schema, world: World, query: str) -> None:
     assert alike(schema, world, query).errors is None
+
+
+# What reads below accounts and orders gathers their ids by loaders, which hold their context.
+@pytest.mark.parametrize("query", QUERIES[:5])
+def test_an_execution_goes_without_the_garbage_collector(
+    schema: Schema, world: World, query: str
+) -> None:
+    async def run() -> ExecutionResult:
+        context = world.context(a_principal())
+        document = schema.documents.get(query)
+        prepared = schema.prepare(document, None, {}, context.principal, context.ids)
+        return await prepared.executor(context).run()
+
+    with asyncio.Runner() as runner:
+        runner.run(run())
+        with rings.none_left():
+            assert runner.run(run()).errors is None
 
 
 def position(number: int, **changes: Any) -> Position:

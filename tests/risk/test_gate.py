@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from risk import control
 from risk.gate import INTENT_MAX_AGE_NS
+from tests import rings
 from tests.risk.cases import GATE, asking, clear, codes, held, recorded, wanted
 from tests.trading.builders import (
     AAPL,
@@ -64,6 +65,11 @@ def test_a_market_clock_that_stands_still_is_no_older_than_the_reference_price(
     until = wanted(time_in_force=TimeInForce.GOOD_TILL_DATE, expire_time=NOW + NS)
 
     assert clear(of, until).decision.accepted is accepted
+
+
+def test_what_was_judged_goes_without_the_garbage_collector() -> None:
+    with rings.none_left():
+        clear(books(), wanted())
 
 
 def test_every_check_is_made_after_a_refusal_too() -> None:
