@@ -6,13 +6,13 @@ its adapter: a coroutine function from Setting to Stage. docs/brokers.md shows o
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Protocol
 
-from brokers.faults import FaultScript
+from brokers.faults import FaultKind, FaultScript
 from trading.ids import AccountID, InstrumentID, WireID
 from trading.instrument import Catalogue
 from trading.order import OrdStatus, Side
@@ -52,7 +52,15 @@ class TrueOrder:
 
 
 class Stage(Protocol):
-    """A simulated broker of one kind, from outside and from inside."""
+    """A simulated broker of one kind, from outside and from inside.
+
+    `suffers` are the kinds of faults of sessions that it can bring about: a token that expires, an
+    eviction, maintenance. Cases with others are passed over.
+    """
+
+    @property
+    def suffers(self) -> Collection[FaultKind]:
+        """The faults of sessions that it knows."""
 
     def broker(self) -> Broker:
         """Make an adapter to it; the one before has been closed."""

@@ -58,6 +58,15 @@ class FaultKind(StrEnum):
     DISCONNECT = "disconnect"
     """The link breaks after the event, for `delay_ms`; nothing can be sent meanwhile."""
 
+    TOKEN_EXPIRY = "token_expiry"  # noqa: S105 - the name of a fault
+    """All access tokens expire after the event. Links that are open stay so, and tell no more."""
+
+    EVICTION = "eviction"
+    """After the event another log-in of the same user ends the session, and with it the link."""
+
+    MAINTENANCE = "maintenance"
+    """After the event the broker closes for maintenance, for `delay_ms`, and ends all links."""
+
     GAP = "gap"
     """The event is not delivered, and those after it are."""
 
@@ -78,6 +87,14 @@ _REQUESTS = frozenset({Operation.SUBMIT, Operation.REPLACE, Operation.CANCEL})
 _EVENTS = frozenset({Operation.EVENT})
 _TRADES = frozenset({Operation.TRADE})
 
+BREAKS = (
+    FaultKind.DISCONNECT,
+    FaultKind.TOKEN_EXPIRY,
+    FaultKind.EVICTION,
+    FaultKind.MAINTENANCE,
+)
+"""What ends a link. For a broker that has no sessions, each is a link that breaks."""
+
 STRIKES: Mapping[FaultKind, frozenset[Operation]] = {
     FaultKind.DROP_REQUEST: _REQUESTS,
     FaultKind.DROP_ANSWER: _REQUESTS,
@@ -87,7 +104,7 @@ STRIKES: Mapping[FaultKind, frozenset[Operation]] = {
     FaultKind.DELAY: _REQUESTS | _EVENTS,
     FaultKind.FILL_BEFORE_ACK: frozenset({Operation.SUBMIT}),
     FaultKind.DUPLICATE: _EVENTS,
-    FaultKind.DISCONNECT: _EVENTS,
+    **dict.fromkeys(BREAKS, _EVENTS),
     FaultKind.GAP: _EVENTS,
     FaultKind.MUTE: _EVENTS,
     FaultKind.UNKNOWN_STATUS: _EVENTS,

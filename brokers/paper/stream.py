@@ -6,7 +6,7 @@ import logging
 from collections.abc import AsyncGenerator, Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from brokers.faults import Fault, FaultKind, FaultRun, Operation
+from brokers.faults import BREAKS, Fault, FaultKind, FaultRun, Operation
 from brokers.paper.journal import Journal
 from brokers.paper.messages import Entry, Event, Report
 from trading.execution import ExecType
@@ -31,10 +31,11 @@ class Delivery:
 class LinkBroken(Exception):
     """The fault script breaks the link here; what was read ahead is lost, and read again."""
 
-    def __init__(self, down_s: float) -> None:
-        """Say for how many seconds nothing gets through."""
-        super().__init__(f"the link breaks for {down_s} s")
+    def __init__(self, down_s: float, kind: FaultKind = FaultKind.DISCONNECT) -> None:
+        """Say for how many seconds nothing gets through, and why."""
+        super().__init__(f"the link breaks for {down_s} s: {kind}")
         self.down_s = down_s
+        self.kind = kind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,9 +65,9 @@ class Stream:
                 if FaultKind.DUPLICATE in struck:
                     yield delivery
                 yield delivery
-                if (broken := struck.get(FaultKind.DISCONNECT)) is not None:
-                    logger.info("the link breaks after event %d", cursor)
-                    raise LinkBroken(broken.delay_ms / 1000)
+                for broken in filter(None, map(struck.get, BREAKS)):
+                    logger.info("the link breaks after event %d: %s", cursor, broken.kind)
+                    raise LinkBroken(broken.delay_ms / 1000, broken.kind)
 
     async def _strike(self, event: Event) -> Mapping[FaultKind, Fault]:
         exec_type = event.exec_type if isinstance(event, Report) else None

@@ -9,11 +9,12 @@ from typing import Any
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from brokers.faults import FaultKind
 from brokers.paper.stream import Delivery, LinkBroken
 from brokers.paper.venue import NoAnswer
 from brokers.tradovate.simulator import maintenance
 from brokers.tradovate.simulator.api import TICKET, Api
-from brokers.tradovate.simulator.sessions import Session
+from brokers.tradovate.simulator.sessions import QUOTA, Session
 from brokers.tradovate.simulator.simulator import Simulator
 from brokers.tradovate.simulator.terms import Document
 from brokers.tradovate.simulator.wire import Frame, at_text, frame, read, told
@@ -216,14 +217,28 @@ class Conversation:
     # --- the user's entities ---
 
     async def _push(self, after: int, kinds: Sequence[str] | None) -> None:
-        """Tell of changes as the fault script lets them through; close where it breaks the link."""
-        with suppress(LinkBroken):
+        """Tell of changes as the fault script lets them through, until it breaks the link."""
+        try:
             async with aclosing(self._simulator.venue.deliveries(after)) as deliveries:
                 async for delivery in deliveries:
                     for props in await self._props(delivery):
                         if self._may and (kinds is None or props["entityType"] in kinds):
                             await self._say({"e": "props", "d": props})
-        await self._socket.close()
+        except LinkBroken as broken:
+            return await self._break(broken)
+        return await self._socket.close()
+
+    async def _break(self, broken: LinkBroken) -> None:
+        match broken.kind:
+            case FaultKind.TOKEN_EXPIRY:
+                self._simulator.sessions.expire()
+            case FaultKind.EVICTION:
+                self._simulator.sessions.end(QUOTA)
+            case FaultKind.MAINTENANCE:
+                self._simulator.maintenance.start(broken.down_s)
+                await self._shut(maintenance.REASON)
+            case _:
+                await self._socket.close()
 
     async def _props(self, delivery: Delivery) -> Sequence[Document]:
         book, number = self._simulator.book, delivery.event.number

@@ -8,6 +8,8 @@ from brokers.faults import Fault, FaultKind, FaultScript, Operation
 from tests.conformance.brokers.office import Office
 from trading.ports import Capabilities
 
+SESSION_FAULTS = frozenset({FaultKind.TOKEN_EXPIRY, FaultKind.EVICTION, FaultKind.MAINTENANCE})
+
 
 def _always(capabilities: Capabilities) -> bool:
     del capabilities
@@ -23,6 +25,11 @@ class Case:
     faults: FaultScript
     fits: Callable[[Capabilities], bool]
     run: Callable[[Office], Awaitable[None]]
+
+    @property
+    def sessions(self) -> frozenset[FaultKind]:
+        """The faults of sessions in it, which not every broker knows."""
+        return frozenset(each.kind for each in self.faults.faults) & SESSION_FAULTS
 
 
 CASES: dict[int, Case] = {}
@@ -51,6 +58,6 @@ def fault(kind: FaultKind, operation: Operation, nth: int = 1, **terms: Any) -> 
 def numbered() -> Mapping[int, Case]:
     """Return all cases in their order."""
     # Imported here, for they register themselves.
-    from tests.conformance.brokers import faulty, orders, restarts  # noqa: F401, PLC0415
+    from tests.conformance.brokers import faulty, orders, restarts, sessions  # noqa: F401, PLC0415
 
     return dict(sorted(CASES.items()))

@@ -1,9 +1,10 @@
 """Stages for the adapters of this repository, all of them over the paper exchange."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AsyncExitStack
 
 from brokers.conformance import Setting, Stage, Staging, TrueOrder
+from brokers.faults import FaultKind
 from brokers.paper.broker import PaperBroker
 from brokers.paper.venue import JOURNAL, Venue
 from tests.brokers.alpaca import Alpaca, simulated
@@ -15,6 +16,8 @@ from trading.quote import Quote
 
 class PaperTruth:
     """What a paper exchange truly has, behind whatever wire."""
+
+    suffers: Collection[FaultKind] = ()
 
     def __init__(self, venue: Venue) -> None:
         self.venue = venue

@@ -43,7 +43,7 @@ async def test_case(
     record_property("case", case.number)
     record_property("adapter", adapter)
     office = Office(stage)
-    if not case.fits(office.broker.capabilities):
+    if not case.fits(office.broker.capabilities) or not case.sessions <= set(stage.suffers):
         pytest.skip(f"{office.name} does not offer this")
     await office.open()
     try:
