@@ -5,12 +5,11 @@ Hosts and key prefixes as Alpaca's documentation has them in 2026; the simulator
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
 
+from brokers.link.fence import check_host, mounted
 from trading.ports import Environment, Unauthorized
 
 TRADING_HOSTS: Mapping[Environment, str] = {
@@ -32,21 +31,11 @@ class Credentials:
     @classmethod
     def read(cls, folder: Path) -> Credentials:
         """Read the files `key_id` and `secret_key` of a mounted folder. Raises Unauthorized."""
-        return cls(_secret(folder / "key_id"), _secret(folder / "secret_key"))
+        return cls(mounted(folder / "key_id"), mounted(folder / "secret_key"))
 
     def headers(self) -> Mapping[str, str]:
         """Return what goes with every request."""
         return {"apca-api-key-id": self.key_id, "apca-api-secret-key": self.secret_key}
-
-
-def _secret(path: Path) -> str:
-    try:
-        text = path.read_text(encoding="ascii").strip()
-    except (OSError, ValueError) as error:
-        raise Unauthorized(f"the credential {path} cannot be read: {error}") from None
-    if not text or not text.isprintable() or " " in text:
-        raise Unauthorized(f"the credential {path} must be one line without spaces")
-    return text
 
 
 def check_url(url: str, environment: Environment, host: str | None = None) -> None:
@@ -54,19 +43,7 @@ def check_url(url: str, environment: Environment, host: str | None = None) -> No
 
     `host` is the one that both real environments share, if they do.
     """
-    parts = urlsplit(url)
-    if environment is Environment.SIM:
-        if not _is_loopback(parts.hostname or ""):
-            raise Unauthorized(
-                f"{url} is not of the environment sim, whose brokers are simulators on this"
-                " machine: use an address such as http://127.0.0.1:8200"
-            )
-        return
-    allowed = host or TRADING_HOSTS[environment]
-    if parts.hostname != allowed or parts.scheme not in {"https", "wss"} or parts.port:
-        raise Unauthorized(
-            f"{url} is not of the environment {environment}, whose host is {allowed}, over TLS"
-        )
+    check_host(url, environment, host or TRADING_HOSTS.get(environment, ""))
 
 
 def check_key(credentials: Credentials, environment: Environment) -> None:
@@ -88,10 +65,3 @@ def check_account(number: str, environment: Environment) -> None:
             f"Alpaca says that this key's account is of the environment {theirs}, and this"
             f" gateway is of {environment}: nothing is sent"
         )
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

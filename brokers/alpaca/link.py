@@ -52,7 +52,7 @@ class AlpacaLink:
         self._log = WireLog(settings.directory / log_name, clock, secrets)
         http = Http(
             settings.url,
-            headers=credentials.headers(),
+            headers=credentials.headers,
             budget=Budget(clock),
             breaker=Breaker(clock),
             log=self._log,

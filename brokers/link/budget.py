@@ -23,16 +23,24 @@ class Budget:
     """Requests in the present window: the broker's own count, less what it may not know of yet."""
 
     def __init__(
-        self, clock: Clock, *, limit: int = 200, window_s: float = 60.0, reserve: int = 20
+        self,
+        clock: Clock,
+        *,
+        limit: int = 200,
+        window_s: float = 60.0,
+        reserve: int = 20,
+        bar_s: float | None = None,
     ) -> None:
         """Allow `limit` requests in a window, the last `reserve` of them to cancels alone.
 
-        Half of the reserve is open to questions too, without which no doubt is ever settled.
+        Half of the reserve is open to questions too, without which no doubt is ever settled. Who is
+        turned away without a word on how long waits for the window's end, or for `bar_s`.
         """
         self._clock = clock
         self._limit = limit
         self._window_ns = round(window_s * _SECOND_NS)
         self._kept = {Urgency.ORDER: reserve, Urgency.QUESTION: reserve // 2, Urgency.CANCEL: 0}
+        self._bar_ns = None if bar_s is None else round(bar_s * _SECOND_NS)
         self._left = limit
         self._under_way = 0
         self._resets_at = 0
@@ -74,7 +82,9 @@ class Budget:
         self.hear(headers)
         after_s = _number(headers.get("retry-after"))
         now = self._clock.now()
-        until = now + after_s * _SECOND_NS if after_s is not None else self._resets_at
+        until = self._resets_at if self._bar_ns is None else now + self._bar_ns
+        if after_s is not None:
+            until = now + after_s * _SECOND_NS
         self._barred_until = max(self._barred_until, until)
         return RateLimited("the broker asks to wait", self._wait_s(self._barred_until))
 

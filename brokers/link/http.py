@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 import httpcore2
 
+from brokers.link.body import encode
 from brokers.link.breaker import Breaker
 from brokers.link.budget import Budget, Urgency
 from brokers.link.network import DEPARTURE, Departure, Network
@@ -76,16 +77,16 @@ class Http:
         self,
         base: str,
         *,
-        headers: Mapping[str, str],
+        headers: Callable[[], Mapping[str, str]],
         budget: Budget,
         breaker: Breaker,
         log: WireLog,
         timeouts: Timeouts | None = None,
         connections: int = 8,
     ) -> None:
-        """Connect to nothing yet. `headers` go with every request, credentials among them."""
+        """Connect to nothing yet. `headers` says what goes with a request: credentials, as now."""
         self._base = base.rstrip("/")
-        self._headers = {"accept": "application/json", "user-agent": "drawbridge", **headers}
+        self._headers = headers
         self._budget = budget
         self._breaker = breaker
         self._log = log
@@ -102,12 +103,18 @@ class Http:
         """Let go of all connections."""
         await self._pool.aclose()
 
-    async def ask(self, path: str) -> Answer:
-        """Ask without changing anything. Raises Unavailable, RateLimited; never InDoubt."""
+    async def ask(
+        self, path: str, body: Mapping[str, Any] | None = None, *, is_secret: bool = False
+    ) -> Answer:
+        """Ask without changing anything. Raises Unavailable, RateLimited; never InDoubt.
+
+        A question with a body is a POST. What is said in one that is secret is not logged.
+        """
         self._breaker.check()
         self._budget.spend(Urgency.QUESTION)
+        method = "GET" if body is None else "POST"
         try:
-            return await self._exchange("GET", path, None, Departure(_allowed))
+            return await self._exchange(method, path, body, Departure(_allowed), is_secret)
         except InDoubt as error:
             raise Unavailable(f"no answer to a question: {error}") from error
 
@@ -131,10 +138,15 @@ class Http:
         return await self._exchange(method, path, body, Departure(check))
 
     async def _exchange(
-        self, method: str, path: str, body: Mapping[str, Any] | None, departure: Departure
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None,
+        departure: Departure,
+        is_secret: bool = False,  # noqa: FBT001, FBT002 - passed on
     ) -> Answer:
-        content = None if body is None else json.dumps(body).encode()
-        self._log.note("sent", f"{method} {path}", content or b"")
+        content = None if body is None else encode(body)
+        self._log.note("sent", f"{method} {path}", b"" if is_secret else content or b"")
         token = DEPARTURE.set(departure)
         try:
             answer = await self._request(method, path, content)
@@ -142,7 +154,8 @@ class Http:
             self._breaker.failed()
             raise _failure(error, departure) from error
         else:
-            self._log.note("received", f"{answer.status} {method} {path}", answer.body)
+            said = b"" if is_secret else answer.body
+            self._log.note("received", f"{answer.status} {method} {path}", said)
             return self._judged(answer)
         finally:
             DEPARTURE.reset(token)
@@ -191,7 +204,7 @@ class Http:
     def _made(
         self, method: str, path: str, content: bytes | None, timeouts: Mapping[str, float]
     ) -> httpcore2.Request:
-        headers = dict(self._headers)
+        headers = {"accept": "application/json", "user-agent": "drawbridge", **self._headers()}
         if content is not None:
             headers |= {"content-type": "application/json", "content-length": str(len(content))}
         host = urlsplit(self._base).netloc

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Collection
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from trading.ports import Clock
 
 SIZE_MAX = 16_777_216
 _HIDDEN = "(secret)"
+_LATER_MAX = 50
 
 
 class WireLog:
@@ -24,8 +26,13 @@ class WireLog:
         self._path = path
         self._clock = clock
         self._secrets = [secret for secret in secrets if secret]
+        self._given_later: deque[str] = deque(maxlen=_LATER_MAX)
         path.touch(mode=0o600, exist_ok=True)
         self._file = path.open("ab", buffering=0)
+
+    def hide(self, secret: str) -> None:
+        """Take a secret out of what is written from here on, as one that was given later."""
+        self._given_later.append(secret)
 
     def note(self, direction: str, what: str, text: bytes | str) -> None:
         """Write one message: `direction` is sent, received or event, `what` names it."""
@@ -40,7 +47,7 @@ class WireLog:
         self._file.close()
 
     def _clean(self, text: str) -> str:
-        for secret in self._secrets:
+        for secret in (*self._secrets, *self._given_later):
             text = text.replace(secret, _HIDDEN)
         return text
 

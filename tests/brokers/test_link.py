@@ -63,7 +63,7 @@ async def linked(folder: Path, clock: FakeClock | None = None) -> AsyncIterator[
     log = WireLog(folder / "wire.jsonl", clock)
     http = Http(
         f"http://127.0.0.1:{peer.port}",
-        headers={"secret": "header"},
+        headers=lambda: {"secret": "header"},
         budget=Budget(clock),
         breaker=Breaker(clock, failures=2),
         log=log,
