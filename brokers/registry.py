@@ -21,9 +21,15 @@ from brokers.paper.broker import PaperBroker
 from brokers.paper.client import Address
 from brokers.paper.remote import RemotePaperBroker
 from brokers.paper.venue import JOURNAL, Venue
+from brokers.tradovate.broker import TradovateBroker
+from brokers.tradovate.fence import DATA_HOST
+from brokers.tradovate.fence import Credentials as TradovateCredentials
+from brokers.tradovate.link import TradovateSettings
+from brokers.tradovate.maintenance import PUBLISHED, Maintenance
+from brokers.tradovate.quotes import TradovateQuotes
 from trading.ids import AccountID
 from trading.instrument import Catalogue
-from trading.ports import Broker, Clock, Environment, MarketClock, Unauthorized
+from trading.ports import Broker, Clock, Environment, MarketClock, MarketData, Unauthorized
 from trading.quote import Quote
 
 GROUP = "drawbridge.brokers"
@@ -33,14 +39,17 @@ GROUP = "drawbridge.brokers"
 class Access:
     """Where a broker is, the folder of our key there, and which of our accounts it trades.
 
+    `accounts` has the broker's names of them, by our ids; None is the only one that the key is for.
     `data_url` is where its quotes come from, if that is elsewhere, and `symbols` whose they are.
+    `maintenance` is when in the week it is shut, in the adapter's own words.
     """
 
     url: str
     credentials: Path
-    account_id: AccountID
+    accounts: Mapping[AccountID, str | None]
     data_url: str | None = None
     symbols: Sequence[str] = ()
+    maintenance: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,9 +150,50 @@ def _alpaca_settings(surroundings: Surroundings) -> AlpacaSettings:
         environment=surroundings.environment,
         url=access.url,
         credentials=Credentials.read(access.credentials),
-        account_id=access.account_id,
+        account_id=_only_account(access),
         directory=surroundings.directory,
     )
+
+
+def _only_account(access: Access) -> AccountID:
+    match [*access.accounts.items()]:
+        case [(account_id, None)]:
+            return account_id
+        case _:
+            raise Unauthorized("a key of Alpaca is for one account: name ours, and no more")
+
+
+def _tradovate(surroundings: Surroundings) -> Broker:
+    settings = _tradovate_settings(surroundings)
+    return TradovateBroker(settings, surroundings.catalogue, surroundings.clock)
+
+
+def tradovate_quotes(surroundings: Surroundings) -> TradovateQuotes:
+    """Make the source of Tradovate's quotes. Raises Unauthorized where the fence refuses."""
+    symbols = _access(surroundings).symbols
+    return TradovateQuotes(_tradovate_settings(surroundings), surroundings.clock, symbols=symbols)
+
+
+def _tradovate_settings(surroundings: Surroundings) -> TradovateSettings:
+    access = _access(surroundings)
+    simulated = surroundings.environment is Environment.SIM
+    shut = access.maintenance or ("none" if simulated else PUBLISHED)
+    return TradovateSettings(
+        environment=surroundings.environment,
+        url=access.url,
+        credentials=TradovateCredentials.read(access.credentials),
+        accounts=access.accounts,
+        directory=surroundings.directory,
+        data_url=access.data_url or (None if simulated else f"wss://{DATA_HOST}/v1/websocket"),
+        maintenance=Maintenance.read(shut),
+    )
+
+
+QUOTES: Mapping[str, Callable[[Surroundings], MarketData]] = {
+    "alpaca": alpaca_quotes,
+    "tradovate": tradovate_quotes,
+}
+"""Sources of quotes, by the names of the brokers elsewhere that bring them."""
 
 
 def _access(surroundings: Surroundings) -> Access:
@@ -152,4 +202,8 @@ def _access(surroundings: Surroundings) -> Access:
     return surroundings.access
 
 
-_BUILT_IN: Mapping[str, Factory] = {"paper": _paper, "alpaca": _alpaca}
+_BUILT_IN: Mapping[str, Factory] = {
+    "paper": _paper,
+    "alpaca": _alpaca,
+    "tradovate": _tradovate,
+}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -163,9 +163,9 @@ class Gateway:
         return self.session.is_open and not self.failed.is_set()
 
 
-def linked_account(settings: Settings) -> AccountID | None:
-    """Return the one account that a broker elsewhere serves; None is as many as there are."""
-    return None if settings.broker == PAPER else AccountID(settings.broker_account)
+def linked_accounts(settings: Settings) -> Sequence[AccountID]:
+    """Return the accounts that a broker elsewhere serves; none is as many as there are."""
+    return () if settings.broker == PAPER else tuple(settings.broker_accounts)
 
 
 async def check_brokers(store: SqlStore, settings: Settings) -> None:

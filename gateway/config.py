@@ -17,6 +17,7 @@ from resolvers.bounds import Bounds
 from security.rates import Rate, Traffic
 from security.redaction import redact
 from serving.operation import DEADLINE_S
+from trading.ids import AccountID
 from trading.ports import Environment
 
 __all__ = [
@@ -69,6 +70,7 @@ class Settings:
     broker_data_url: str | None = None
     broker_credentials: Path | None = None
     broker_account: str = "equity"
+    broker_maintenance: str | None = None
     symbols: str = "AAPL,MSFT,NVDA"
     role: Role = Role.ALL
     max_tokens: int = Bounds.tokens
@@ -108,6 +110,11 @@ class Settings:
     def rates(self) -> Mapping[Traffic, Rate]:
         """How often a caller may ask, for each class of traffic."""
         return {each: Rate(getattr(self, f"rate_{each}")) for each in Traffic}
+
+    @property
+    def broker_accounts(self) -> Mapping[AccountID, str | None]:
+        """Which of our accounts are which of the broker's; None is the only one there is."""
+        return setting.account_names(self.broker_account)
 
     @property
     def endpoint_url(self) -> str:
@@ -323,7 +330,8 @@ _READERS: dict[str, Callable[[str], object]] = {
     "broker_url": setting.address("http", "https"),
     "broker_data_url": setting.address("ws", "wss"),
     "broker_credentials": setting.path,
-    "broker_account": setting.text,
+    "broker_account": setting.accounts,
+    "broker_maintenance": setting.maintenance,
     "symbols": setting.text,
     "role": setting.role,
     **{f"max_{name}": setting.count for name in Bounds.__dataclass_fields__},

@@ -17,7 +17,7 @@ from gateway.assembly import (
     Parts,
     assembled,
     check_brokers,
-    linked_account,
+    linked_accounts,
     provide_calendars,
 )
 from gateway.background import Background
@@ -50,7 +50,7 @@ async def seeded_store(settings: Settings, catalogue: Catalogue, clock: SystemCl
         clock=clock,
         version=VERSION,
     )
-    await seed(store, settings.broker, linked_account(settings))
+    await seed(store, settings.broker, linked_accounts(settings))
     await check_brokers(store, settings)
     return store
 

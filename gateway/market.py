@@ -10,10 +10,9 @@ from brokers.paper.client import Address
 from brokers.quotes.remote import RemoteQuotes
 from brokers.quotes.replay import Replay
 from brokers.quotes.simulated import SimulatedQuotes
-from brokers.registry import Access, Surroundings, alpaca_quotes, open_broker
+from brokers.registry import QUOTES, Access, Surroundings, open_broker
 from gateway.config import PAPER, SIMULATED, ConfigError, Settings
 from gateway.system import SystemClock
-from trading.ids import AccountID
 from trading.instrument import Catalogue
 from trading.ports import Broker, MarketClock, MarketData
 
@@ -34,8 +33,8 @@ def market_data(settings: Settings, clock: SystemClock) -> MarketData:
 
     Quotes of a broker elsewhere are its own, for orders are judged by the prices they will meet.
     """
-    if settings.broker == "alpaca":
-        return alpaca_quotes(_surroundings(settings, Catalogue(), clock, clock))
+    if (source := QUOTES.get(settings.broker)) is not None:
+        return source(_surroundings(settings, Catalogue(), clock, clock))
     if settings.exchange is not None:
         return RemoteQuotes(
             address=_exchange(settings), environment=settings.environment, clock=clock
@@ -84,9 +83,10 @@ def _access(settings: Settings) -> Access | None:
     return Access(
         url=settings.broker_url,
         credentials=settings.broker_credentials,
-        account_id=AccountID(settings.broker_account),
+        accounts=settings.broker_accounts,
         data_url=settings.broker_data_url,
         symbols=[each.strip() for each in settings.symbols.split(",") if each.strip()],
+        maintenance=settings.broker_maintenance,
     )
 
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import ipaddress
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from enum import StrEnum, unique
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from brokers.tradovate.maintenance import Maintenance
 from security.url import is_private
+from trading.ids import AccountID
 from trading.mounted import Mounted
 from trading.ports import Environment
 
@@ -89,6 +91,31 @@ def text(text: str) -> str:
     """Read any text. Raises ValueError."""
     if not text:
         raise ValueError("say a value, or leave it out")
+    return text
+
+
+def account_names(text: str) -> Mapping[AccountID, str | None]:
+    """Read accounts such as `equity`, or `futures=DEMO1,hedge=DEMO2`. Raises ValueError."""
+    found: dict[AccountID, str | None] = {}
+    for each in text.split(","):
+        ours, named, theirs = (part.strip() for part in each.partition("="))
+        if not ours or bool(named) != bool(theirs) or ours in found:
+            raise ValueError("say one of our accounts, or several as futures=DEMO1,hedge=DEMO2")
+        found[AccountID(ours)] = theirs or None
+    if len(found) > 1 and None in found.values():
+        raise ValueError("of several accounts say for each which it is, as futures=DEMO1")
+    return found
+
+
+def accounts(text: str) -> str:
+    """Check accounts, and leave them as they are given. Raises ValueError."""
+    account_names(text)
+    return text
+
+
+def maintenance(text: str) -> str:
+    """Read when a broker is shut, such as `Fri 16:00-Fri 20:00`. Raises ValueError."""
+    Maintenance.read(text)
     return text
 
 

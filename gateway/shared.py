@@ -23,7 +23,7 @@ from gateway.assembly import (
     Parts,
     assembled,
     check_brokers,
-    linked_account,
+    linked_accounts,
     provide_calendars,
 )
 from gateway.background import Background
@@ -174,7 +174,7 @@ async def shared_store(
             "the database has no instruments yet, and a process of the role api brings none:"
             " start one of the role all or session first, or run `drawbridge migrate`"
         )
-    await seed(store, settings.broker, linked_account(settings))
+    await seed(store, settings.broker, linked_accounts(settings))
     await check_brokers(store, settings)
     return store
 

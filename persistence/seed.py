@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 
 from persistence.account import Tenant
@@ -64,11 +64,11 @@ _SIZES = {
 }
 
 
-async def seed(store: SqlStore, broker: str, linked: AccountID | None = None) -> None:
+async def seed(store: SqlStore, broker: str, linked: Sequence[AccountID] = ()) -> None:
     """Fill a fresh store; one that has a tenant already is left as it is. Raises StoreUnavailable.
 
-    The accounts are served by the broker of this name; `linked` is the only one that it serves,
-    where a key there is good for one.
+    The accounts are served by the broker of this name; `linked` are the only ones that it serves,
+    where a key there is good for some.
     """
     if await store.accounts.tenants():
         return
@@ -76,8 +76,8 @@ async def seed(store: SqlStore, broker: str, linked: AccountID | None = None) ->
         _account("equity", "Equity", Decimal(1_000_000), broker),
         _account("futures", "Futures", Decimal(250_000), broker),
     ]
-    if linked is not None:
-        accounts = [_account(linked, linked.title(), Decimal(1_000_000), broker)]
+    if linked:
+        accounts = [_account(each, each.title(), Decimal(1_000_000), broker) for each in linked]
     limits = [limit for account in accounts for limit in standard_limits(account.id)]
     try:
         users = [_user(name, accounts) for name in _USERS]

@@ -83,7 +83,7 @@ async def test_another_distribution_can_bring_an_adapter(
 
     monkeypatch.setattr(registry, "entry_points", points)
 
-    assert names() == ["alpaca", "paper", "theirs"]
+    assert names() == ["alpaca", "paper", "theirs", "tradovate"]
     broker = open_broker("theirs", surroundings(tmp_path))
     assert broker.capabilities.broker == "paper"
     await broker.close()

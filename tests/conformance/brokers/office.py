@@ -7,13 +7,14 @@ from typing import Any
 
 from brokers.conformance import Stage
 from gateway.system import SystemClock
-from tests.trading.builders import AAPL, ACCOUNT, account, amend, assert_gapless, cancel, place
+from tests.trading.builders import AAPL, ACCOUNT, ES, account, amend, assert_gapless, cancel, place
 from tests.trading.fakes import Bell, NoQuotes, OpenGate, Sequential
 from tests.trading.memory import MemoryStore
 from trading.batch import CommandQueue
 from trading.clerk import Clerk
 from trading.command import OrderCommand
 from trading.execution import BreakKind, ExecType, Fill
+from trading.instrument import SecurityType
 from trading.order import Order, OrdStatus, OrdType
 from trading.permit import Permits
 from trading.ports import Broker
@@ -38,6 +39,8 @@ class Office:
         self.clock = SystemClock()
         self.broker = stage.broker()
         self.name = self.broker.capabilities.broker
+        traded = self.broker.capabilities.security_types
+        self.symbol = AAPL if SecurityType.COMMON_STOCK in traded else ES
         self.store = MemoryStore(account(broker=self.name))
         self.permits = Permits(self.clock)
         self._ids, self._gate, self._bell = Sequential(), OpenGate(), Bell()
@@ -95,7 +98,7 @@ class Office:
         at = self.clock.now()
         self.stage.show(
             Quote(
-                symbol=AAPL,
+                symbol=self.symbol,
                 bid=D(bid),
                 bid_size=D(size),
                 ask=D(ask),
@@ -108,7 +111,7 @@ class Office:
 
     async def place(self, cl_ord_id: str = "p1", **terms: Any) -> Order:
         """Place a limit order to buy ten at 90, which rests, with these changes."""
-        plain: dict[str, Any] = {"order_qty": D(10), "price": D(90)}
+        plain: dict[str, Any] = {"order_qty": D(10), "price": D(90), "symbol": self.symbol}
         if terms.get("ord_type") in {OrdType.MARKET, OrdType.STOP}:
             del plain["price"]
             terms["price"] = None

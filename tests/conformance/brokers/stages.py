@@ -1,14 +1,19 @@
 """Stages for the adapters of this repository, all of them over the paper exchange."""
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import replace
 
 from brokers.conformance import Setting, Stage, Staging, TrueOrder
 from brokers.faults import FaultKind
 from brokers.paper.broker import PaperBroker
 from brokers.paper.venue import JOURNAL, Venue
+from brokers.tradovate.simulator.book import label
 from tests.brokers.alpaca import Alpaca, simulated
-from trading.ids import InstrumentID
+from tests.brokers.tradovate import Tradovate
+from tests.brokers.tradovate import simulated as simulated_tradovate
+from trading.ids import InstrumentID, WireID
 from trading.ports import Broker, Environment
 from trading.quantity import Qty
 from trading.quote import Quote
@@ -103,9 +108,45 @@ def alpaca(*, replays: bool) -> Staging:
     return staged
 
 
+class TradovateStage(PaperTruth):
+    """The simulator of Tradovate on a socket."""
+
+    def __init__(self, made: Tradovate, setting: Setting, stack: AsyncExitStack) -> None:
+        super().__init__(made.simulator.venue)
+        self._made, self._setting, self._stack = made, setting, stack
+
+    def broker(self) -> Broker:
+        return self._made.broker(self._setting.account_id)
+
+    def show(self, quote: Quote) -> None:
+        self._made.simulator.on_quote(quote)
+
+    def orders(self) -> Sequence[TrueOrder]:
+        """Return orders by their labels: the exchange has another id of one that came again."""
+        found = super().orders()
+        named = Counter(label(each.wire_id) for each in found)
+        return [
+            replace(each, wire_id=WireID(plain)) if plain and named[plain] == 1 else each
+            for each in found
+            for plain in [label(each.wire_id)]
+        ]
+
+    async def close(self) -> None:
+        await self._stack.aclose()
+
+
+async def tradovate(setting: Setting) -> Stage:
+    stack = AsyncExitStack()
+    served = await stack.enter_async_context(
+        simulated_tradovate(setting.folder, setting.catalogue, setting.faults)
+    )
+    return TradovateStage(served, setting, stack)
+
+
 STAGES: Mapping[str, Staging] = {
     "paper": paper,
     "alpaca": alpaca(replays=True),
     "alpaca (socket)": alpaca(replays=False),
+    "tradovate": tradovate,
 }
 """The stages of this repository, as the table in docs/brokers.md names them."""
