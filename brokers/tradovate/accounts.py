@@ -51,7 +51,7 @@ def _found(
         if each.name == name:
             return each
     known = ", ".join(sorted(each.name for each in listed)) or "none"
-    what = "which of several" if name is None else f"that {name} is the account"
+    what = "it is not said which one" if name is None else f"there is no {name}, which"
     raise Unauthorized(
-        f"Tradovate does not say {what} of {ours}: its accounts are {known}; say {ours}=NAME"
+        f"{what} the account {ours} is at Tradovate, where the user has {known}: say {ours}=NAME"
     )

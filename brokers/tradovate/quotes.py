@@ -7,6 +7,7 @@ import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
+from brokers.tradovate.client import TradovateClient
 from brokers.tradovate.link import TradovateLink, TradovateSettings
 from brokers.tradovate.messages import document, instant, integer, number
 from brokers.tradovate.socket import Socket
@@ -21,6 +22,7 @@ from trading.ports import (
     RateLimited,
     Rejected,
     Unauthorized,
+    Unavailable,
 )
 from trading.quantity import ZERO
 from trading.quote import Quote
@@ -86,11 +88,11 @@ class TradovateQuotes:
                 )
                 self._by_contract[contract_id] = instrument.id
                 found.append(instrument)
+            self._told.time = await _latest(self._link.client)
         except BaseException:
             await self._link.close()
             raise
         self._instruments = found
-        self._told.time = self._clock.now()
 
     async def close(self) -> None:
         """Let go of the socket, and end `quotes`."""
@@ -202,6 +204,15 @@ class TradovateQuotes:
             received_at=self._clock.now(),
             source=_SOURCE,
         )
+
+
+async def _latest(client: TradovateClient) -> int:
+    """Return the newest instant that the user's cash tells of: a simulator's day, before quotes."""
+    try:
+        balances = await client.cash_balances()
+        return max((instant(each, "timestamp") for each in balances), default=0)
+    except (KeyError, ValueError) as error:
+        raise Unavailable(f"Tradovate's cash cannot be read: {error!r}") from error
 
 
 def _px(entry: Mapping[str, Any]) -> Any:
