@@ -111,6 +111,8 @@ def alpaca(*, replays: bool) -> Staging:
 class TradovateStage(PaperTruth):
     """The simulator of Tradovate on a socket."""
 
+    suffers = (FaultKind.TOKEN_EXPIRY, FaultKind.EVICTION, FaultKind.MAINTENANCE)
+
     def __init__(self, made: Tradovate, setting: Setting, stack: AsyncExitStack) -> None:
         super().__init__(made.simulator.venue)
         self._made, self._setting, self._stack = made, setting, stack
