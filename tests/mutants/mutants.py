@@ -1,4 +1,8 @@
-"""Programs that are wrong in one place each: a check of who may do what is dropped."""
+"""Programs that are wrong in one place each: a check of who may do what is dropped.
+
+Dropped are refusals, entitlements, the policies of fields, what a role may not do, the tenant that
+a query asks for, the place that a secret is sealed for, and the rules of redaction.
+"""
 
 from __future__ import annotations
 
@@ -10,27 +14,43 @@ from pathlib import Path
 from tests.tidy.rules import ROOT
 
 RESOLVERS = (
+    "tests/resolvers/test_policy.py",
     "tests/resolvers/test_query.py",
     "tests/resolvers/test_subscription.py",
-    "tests/resolvers/test_policy.py",
 )
+PERMISSIONS = ("tests/gateway/test_permissions.py",)
 SECURITY = ("tests/security",)
+POSSESSION = ("tests/security/test_possession.py",)
+INTROSPECTION = ("tests/security/test_introspection.py",)
+LINKS = ("tests/persistence/test_links.py",)
+
+
+def _all_of(package: str, tests: Sequence[str]) -> Mapping[str, Sequence[str]]:
+    """Name the same tests for every file of a package."""
+    return {f"{package}/{each.name}": tests for each in sorted((ROOT / package).glob("*.py"))}
+
+
 TESTS: Mapping[str, Sequence[str]] = {
+    **_all_of("schema", PERMISSIONS),
+    **_all_of("resolvers", RESOLVERS),
+    "persistence/audit.py": ("tests/persistence/test_audit.py",),
+    "persistence/directory.py": ("tests/persistence/test_directory.py",),
+    "persistence/limits.py": ("tests/persistence/test_limits.py",),
+    "persistence/link.py": LINKS,
+    "persistence/scopes.py": ("tests/persistence/test_scopes.py",),
     "security/authentication.py": SECURITY,
     "security/credentials.py": SECURITY,
     "security/discovery.py": ("tests/security/test_jwks.py",),
-    "security/dpop.py": ("tests/security/test_possession.py",),
-    "security/introspection.py": ("tests/security/test_introspection.py",),
-    "security/issuer.py": ("tests/security/test_introspection.py",),
-    "security/replays.py": ("tests/security/test_possession.py",),
-    "security/roles.py": SECURITY,
+    "security/dpop.py": POSSESSION,
+    "security/envelope.py": ("tests/security/test_envelope.py",),
+    "security/introspection.py": INTROSPECTION,
+    "security/issuer.py": INTROSPECTION,
+    "security/redaction.py": ("tests/security/test_redaction.py",),
+    "security/replays.py": POSSESSION,
+    "security/roles.py": (*PERMISSIONS, *SECURITY),
     "security/verifier.py": ("tests/security/test_verifier.py",),
-    "resolvers/account.py": RESOLVERS,
-    "resolvers/entitlement.py": RESOLVERS,
-    "resolvers/execution.py": RESOLVERS,
-    "resolvers/order.py": RESOLVERS,
-    "resolvers/policy.py": RESOLVERS,
     "serving/websocket.py": ("tests/serving/test_websocket.py",),
+    "trading/closing.py": ("tests/trading/test_scopes.py",),
     "trading/controller.py": (
         "tests/trading/test_scopes.py",
         "tests/trading/test_whose_scopes.py",
@@ -38,8 +58,10 @@ TESTS: Mapping[str, Sequence[str]] = {
     ),
     "trading/desk.py": ("tests/trading/test_desk.py",),
     "trading/limitdesk.py": ("tests/persistence/test_limits.py",),
+    "trading/linkdesk.py": LINKS,
     "trading/permission.py": ("tests/trading/test_desk.py", *RESOLVERS),
     "trading/revocation.py": ("tests/trading/test_revocation.py",),
+    "trading/store.py": ("tests/persistence/test_limits.py",),
 }
 """The files that hold checks, and the tests that must notice when one is gone."""
 
@@ -56,6 +78,22 @@ BESIDE = frozenset(
 
 _REFUSING = {"refuse", "_end"}
 _ENTITLED = {"may_read", "may_trade"}
+_TELLING = {
+    "may_read": "True",
+    "may_trade": "True",
+    "sees": "True",
+    "_holds": "True",
+    "_is_awaited": "True",
+    "_is_from_here": "True",
+    "authenticated": 'b""',
+}
+"""Functions whose answer is a check, and the answer that checks nothing."""
+
+_EVERYTHING = {
+    "ROLE_PERMISSIONS": "frozenset(Permission)",
+    "RULES": '(re.compile("(?!)"), SHOWN)',
+}
+"""Tables of which each entry is a rule, and the entry that forbids nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,23 +125,56 @@ def mutants() -> Iterator[Mutant]:
 def _replaced(tree: ast.Module) -> Iterator[tuple[ast.expr, str]]:
     """Find what may be dropped, and what stands in its place then."""
     for node in ast.walk(tree):
-        match node:
-            case ast.If(test=test, body=[first, *_]) if _refuses(first):
-                yield test, "False"
-            case ast.Call(func=ast.Attribute(attr=name)) if name in _ENTITLED:
-                yield node, "True"
-            case ast.Call(func=ast.Name(id="visible"), args=[_, account]):
-                yield node, ast.unparse(account)
-            case ast.FunctionDef(name=name, body=[*_, ast.Return(value=ast.expr() as value)]) if (
-                name in _ENTITLED | {"_holds", "_is_from_here"}
-            ):
-                yield value, "True"
-            case ast.comprehension(ifs=[condition]) if "scopes" in ast.unparse(condition):
-                yield condition, "True"
-            case ast.BinOp(op=ast.Sub(), right=right) if "_withheld" in ast.unparse(right):
-                yield right, "frozenset()"
-            case _:
-                pass
+        yield from _checks(node)
+        yield from _rules(node)
+
+
+def _checks(node: ast.AST) -> Iterator[tuple[ast.expr, str]]:
+    """Find checks in what is done."""
+    match node:
+        case ast.If(test=test, body=[first, *_]) if _refuses(first):
+            yield from ((each, "False") for each in _alternatives(test))
+        case ast.Call(func=ast.Attribute(attr=name)) if name in _ENTITLED:
+            yield node, "True"
+        case ast.Call(func=ast.Name(id="visible"), args=[_, account]):
+            yield node, ast.unparse(account)
+        case ast.FunctionDef(name=name, body=[*_, ast.Return(value=ast.expr() as value)]) if (
+            name in _TELLING
+        ):
+            yield value, _TELLING[name]
+        case ast.comprehension(ifs=[condition]) if "scopes" in ast.unparse(condition):
+            yield condition, "True"
+        case ast.BinOp(op=ast.Sub(), right=right) if "_withheld" in ast.unparse(right):
+            yield right, "frozenset()"
+        case ast.Compare(
+            left=ast.Attribute(attr="tenant_id"),
+            comparators=[ast.Call(func=ast.Attribute(attr="bindparam"))],
+        ):
+            yield node, "sa.true()"
+        case _:
+            pass
+
+
+def _rules(node: ast.AST) -> Iterator[tuple[ast.expr, str]]:
+    """Find what is laid down: policies of fields, rights of roles, shapes of secrets."""
+    match node:
+        case ast.keyword(arg="requires", value=ast.Attribute() as policy):
+            yield policy, '"authenticated"'
+        case ast.AnnAssign(target=ast.Name(id=name), value=ast.Dict(values=values)) if (
+            name in _EVERYTHING
+        ):
+            yield from ((value, _EVERYTHING[name]) for value in values)
+        case _:
+            pass
+
+
+def _alternatives(test: ast.expr) -> list[ast.expr]:
+    """Take a condition apart into those of which each is enough to refuse."""
+    match test:
+        case ast.BoolOp(op=ast.Or(), values=values):
+            return values
+        case _:
+            return [test]
 
 
 def _refuses(statement: ast.stmt) -> bool:
