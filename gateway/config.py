@@ -14,7 +14,7 @@ from brokers import registry
 from gateway import setting
 from gateway.setting import HostPort, Network, Role, Secret
 from resolvers.bounds import Bounds
-from security.rates import Rate, Traffic
+from security.rates import DAY_S, QUOTED, Rate, Traffic
 from security.redaction import redact
 from serving.operation import DEADLINE_S
 from trading.ids import AccountID
@@ -93,6 +93,10 @@ class Settings:
     rate_order: int = 2_000
     rate_read: int = 2_000
     rate_subscribe: int = 5_000
+    rate_refused: int = 100
+    quota_order: int | None = None
+    quota_read: int | None = None
+    quota_subscribe: int | None = None
     audit_keys: Path | None = None
     keys: str = "local"
     vault_token: Path | None = None
@@ -115,6 +119,12 @@ class Settings:
     def broker_accounts(self) -> Mapping[AccountID, str | None]:
         """Which of our accounts are which of the broker's; None is the only one there is."""
         return setting.account_names(self.broker_account)
+
+    @property
+    def quotas(self) -> Mapping[Traffic, Rate]:
+        """How often a caller may ask in a day; nothing may come between a caller and a cancel."""
+        said = {each: getattr(self, f"quota_{each}") for each in QUOTED}
+        return {each: Rate(count, DAY_S) for each, count in said.items() if count is not None}
 
     @property
     def endpoint_url(self) -> str:
@@ -342,7 +352,8 @@ _READERS: dict[str, Callable[[str], object]] = {
     "introspection_secret": setting.path,
     "public_url": setting.private_url,
     "trusted_proxies": setting.networks,
-    **{f"rate_{each}": setting.count for each in Traffic},
+    **{f"rate_{each}": setting.count for each in (*Traffic, "refused")},
+    **{f"quota_{each}": setting.count for each in QUOTED},
     "audit_keys": setting.path,
     "keys": setting.text,
     "vault_token": setting.path,

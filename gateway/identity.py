@@ -18,9 +18,10 @@ from security.fetch import HttpFetch
 from security.introspection import Introspection
 from security.issuer import IssuerTokens
 from security.jwks import RemoteKeys
-from security.rates import Account, LocalAccount, Rates, SharedAccount
+from security.rates import Account, LocalAccount, Rate, Rates, SharedAccount
 from security.redis import connected
 from security.replays import LocalReplays, Replays, SharedReplays
+from security.strangers import Strangers
 from security.verifier import audience
 from trading.permission import Permission
 from trading.ports import Environment
@@ -33,13 +34,19 @@ class Identity:
     tokens: Tokens
     proofs: Proofs
     demands: Demands
+    strangers: Strangers
     rates: Rates
     development: DevelopmentIssuer | None
 
     def authentication(self, users: Users, clock: SystemClock) -> Authentication:
         """Make what knows callers among these users."""
         return Authentication(
-            tokens=self.tokens, users=users, proofs=self.proofs, clock=clock, demands=self.demands
+            tokens=self.tokens,
+            users=users,
+            proofs=self.proofs,
+            strangers=self.strangers,
+            clock=clock,
+            demands=self.demands,
         )
 
 
@@ -65,7 +72,8 @@ async def identified(
             tokens=development or await _remote(settings, clock, stack),
             proofs=Proofs(url=settings.endpoint_url, replays=replays, clock=clock),
             demands=demands(settings),
-            rates=Rates(settings.rates, account, clock),
+            strangers=Strangers(Rate(settings.rate_refused), clock),
+            rates=Rates(settings.rates, account, clock, settings.quotas),
             development=development,
         )
 

@@ -10,6 +10,7 @@ from security.credentials import Credentials, Scheme, presented, refuse
 from security.dpop import Proofs, certificate_thumbprint
 from security.fetch import IssuerUnavailable
 from security.roles import Role, permitted
+from security.strangers import Strangers
 from security.verifier import Claims
 from trading.ids import AccountID, TenantID, UserID
 from trading.outcome import AuthenticationUnavailable, Unauthenticated
@@ -109,24 +110,34 @@ class Authentication:
         tokens: Tokens,
         users: Users,
         proofs: Proofs,
+        strangers: Strangers,
         clock: Clock,
         demands: Demands,
     ) -> None:
-        """Take what verifies tokens and proofs, and knows users."""
+        """Take what verifies tokens and proofs, knows users, and counts refusals."""
         self._tokens, self._users, self._proofs = tokens, users, proofs
+        self._strangers = strangers
         self._clock, self._demands = clock, demands
         self._kept: dict[str, _Kept] = {}
 
     async def of(self, credentials: Credentials) -> Principal:
-        """Authenticate a caller. Raises Unauthenticated, and AuthenticationUnavailable."""
+        """Authenticate a caller. Raises Unauthenticated, and AuthenticationUnavailable.
+
+        Raises RateExceeded to strangers at an address that was refused too often, before their
+        tokens are looked at. Whoever is known, or has a socket that is looked at again, is none.
+        """
         try:
             scheme, token = presented(credentials.authorization)
+            if token not in self._kept and not credentials.is_proven:
+                await self._strangers.admit(credentials.address)
             known = await self._known(token)
             if known.claims.is_bound or scheme is not Scheme.BEARER:
                 await self._check_possession(scheme, token, known.claims, credentials)
         except Unauthenticated as refused:
+            if not credentials.is_proven:
+                await self._strangers.count(credentials.address)
             # Never the token: whoever reads the log could use it.
-            logger.info("a caller at %s is refused: %s", credentials.peer or "?", refused)
+            logger.info("a caller at %s is refused: %s", credentials.address or "?", refused)
             raise
         return known.principal
 
@@ -143,6 +154,9 @@ class Authentication:
         try:
             claims = await self._tokens.verify(token)
             principal = await self._principal(claims)
+        except Unauthenticated:
+            self._kept.pop(token, None)
+            raise
         except StoreUnavailable:
             if kept is not None and self._is_good(kept, KEPT_DOWN_S):
                 return kept

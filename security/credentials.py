@@ -25,6 +25,7 @@ class Credentials:
     """What came with a request, or with `connection_init`, as it came.
 
     `certificate` is the header of RFC 9440, which counts from `peer`s that are trusted alone.
+    `address` is where the caller is, which is elsewhere where the peer speaks for it.
     """
 
     authorization: str | None = None
@@ -32,6 +33,7 @@ class Credentials:
     method: str = "POST"
     certificate: str | None = None
     peer: str = ""
+    address: str = ""
     is_proven: bool = False
     """Whether it was proven before, when a socket was opened that is now looked at again."""
 

@@ -28,10 +28,13 @@ RETRY_S = 1.0
 """How long Redis is left alone after a failure."""
 
 DRAWN_S = 1.0
-"""How long what was drawn may be used."""
+"""How long what was drawn may be used, of a rate; of a quota as long as its period."""
 
 DRAWN_SHARE = 10
-"""A process draws the burst divided by this at once."""
+"""A process draws what comes back in a second, divided by this, at once."""
+
+DAY_S = 86_400
+"""The period of a quota."""
 
 KEPT_MAX = 65_536
 _MICRO = 1_000_000
@@ -52,21 +55,34 @@ class Traffic(StrEnum):
     SUBSCRIBE = "subscribe"
 
 
+QUOTED = tuple(each for each in Traffic if each is not Traffic.CANCEL)
+"""The classes that may have a quota: one that is used up must not keep a caller from a cancel."""
+
+
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """So many in a second, and as many at once."""
+    """So many in a period (seconds), and as many at once. A quota is one of a long period."""
 
-    per_second: int
+    count: int
+    period_s: int = 1
 
     @property
     def interval(self) -> int:
         """How far apart they are when they come evenly, in microseconds."""
-        return max(_MICRO // self.per_second, 1)
+        return max(self.period_s * _MICRO // self.count, 1)
 
     @property
     def drawn(self) -> int:
         """How many are drawn at once."""
-        return max(self.per_second // DRAWN_SHARE, 1)
+        return max(self.count // (DRAWN_SHARE * self.period_s), 1)
+
+    def share(self, of: int) -> Rate:
+        """Return the rate divided by so many, but not none."""
+        return Rate(max(self.count // of, 1), self.period_s)
+
+    def __str__(self) -> str:
+        """Say it as refusals do."""
+        return f"in {'a second' if self.period_s == 1 else 'a day'}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,10 +112,10 @@ class LocalAccount:
         """Admit by GCRA; who has not asked for longest is forgotten, which is to be admitted."""
         now = self._clock.monotonic() // _NS_PER_MICRO
         arrival = max(self._next.get(key, now), now)
-        free = now + rate.per_second * rate.interval - arrival
+        free = now + rate.count * rate.interval - arrival
         count = min(free // rate.interval, wanted)
         if count <= 0:
-            return Granted(0, rate.interval - free)
+            return Granted(0, max(rate.interval - free, 0))
         self._next[key] = arrival + count * rate.interval
         self._next.move_to_end(key)
         if len(self._next) > KEPT_MAX:
@@ -139,13 +155,13 @@ class SharedAccount:
         """Admit, by the shared account or else a share of it."""
         if self._clock.monotonic() >= self._alone_until:
             try:
-                args = [rate.interval, rate.per_second, wanted]
+                args = [rate.interval, rate.count, wanted]
                 count, retry_after = await self._script(keys=[self._prefix + key], args=args)
                 return Granted(int(count), int(retry_after))
             except GONE as error:
                 logger.warning("Redis: rates are counted by this process alone: %s", error)
                 self._alone_until = self._clock.monotonic() + int(RETRY_S * 1_000_000_000)
-        alone = Rate(max(rate.per_second // ALONE_SHARE, 1))
+        alone = rate.share(ALONE_SHARE)
         return await self._local.draw(key, alone, min(wanted, alone.drawn))
 
 
@@ -157,21 +173,31 @@ class _Drawn:
 
 
 class Rates:
-    """Admits callers at the rates of their classes."""
+    """Admits callers at the rates of their classes, and within their quotas."""
 
-    def __init__(self, rates: Mapping[Traffic, Rate], account: Account, clock: Clock) -> None:
-        """Take the rates; a class that has none is not limited."""
+    def __init__(
+        self,
+        rates: Mapping[Traffic, Rate],
+        account: Account,
+        clock: Clock,
+        quotas: Mapping[Traffic, Rate] | None = None,
+    ) -> None:
+        """Take the rates and quotas; a class that has none is not limited."""
         self._rates, self._account, self._clock = rates, account, clock
+        self._quotas = quotas or {}
         # Nothing may hold up a cancel, and Redis could: each process counts them by itself.
         self._cancels = LocalAccount(clock)
         self._drawn: OrderedDict[str, _Drawn] = OrderedDict()
 
     async def admit(self, principal: Principal, traffic: Traffic, cost: int = 1) -> None:
         """Count an operation of so many fields. Raises RateExceeded, which says when to come."""
-        rate = self._rates.get(traffic)
-        if rate is None:
-            return
         key = f"{principal.tenant_id}:{principal.user_id}:{principal.client_id}:{traffic}"
+        if (rate := self._rates.get(traffic)) is not None:
+            await self._count(key, rate, cost, traffic)
+        if (quota := self._quotas.get(traffic)) is not None:
+            await self._count(f"{key}:quota", quota, cost, traffic)
+
+    async def _count(self, key: str, rate: Rate, cost: int, traffic: Traffic) -> None:
         drawn = self._of(key)
         if drawn.count >= cost and self._clock.monotonic() < drawn.until:
             drawn.count -= cost
@@ -196,9 +222,9 @@ class Rates:
             account = self._cancels if traffic is Traffic.CANCEL else self._account
             granted = await account.draw(key, rate, max(rate.drawn, cost - drawn.count))
             drawn.count += granted.count
-            drawn.until = now + int(DRAWN_S * 1_000_000_000)
+            drawn.until = now + int(DRAWN_S * rate.period_s * 1_000_000_000)
             if drawn.count < cost:
                 wait = max(granted.retry_after, rate.interval * (cost - drawn.count))
-                words = f"more than {rate.per_second} {traffic} operations in a second"
+                words = f"more than {rate.count} {traffic} operations {rate}"
                 raise RateExceeded(words, retry_after_ms=-(-wait // 1_000))
         drawn.count -= cost

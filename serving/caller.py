@@ -9,8 +9,11 @@ from starlette.types import Scope
 
 from security.credentials import Credentials
 
+type Proxies = Sequence[ipaddress.IPv4Network | ipaddress.IPv6Network]
+"""The networks of proxies whose word counts."""
 
-def shown(scope: Scope) -> Credentials:
+
+def shown(scope: Scope, proxies: Proxies) -> Credentials:
     """Read credentials. A header that comes more than once is joined, as RFC 9110 says."""
     found: dict[bytes, str] = {}
     for name, value in scope["headers"]:
@@ -23,11 +26,8 @@ def shown(scope: Scope) -> Credentials:
         method=scope.get("method", "GET"),
         certificate=found.get(b"client-cert"),
         peer=(scope.get("client") or ("",))[0],
+        address=address(scope, proxies),
     )
-
-
-type Proxies = Sequence[ipaddress.IPv4Network | ipaddress.IPv6Network]
-"""The networks of proxies whose word counts."""
 
 
 def address(scope: Scope, proxies: Proxies) -> str:

@@ -20,7 +20,7 @@ from starlette.types import Receive, Scope, Send
 from security.credentials import INVALID_TOKEN
 from security.credentials import Refused as Rejected
 from serving import graphiql, negotiation
-from serving.caller import Proxies, address, shown
+from serving.caller import Proxies, shown
 from serving.negotiation import MediaType
 from serving.operation import (
     Authenticate,
@@ -106,13 +106,13 @@ class HttpEndpoint:
             offered = " or ".join(MediaType)
             raise NotServed(HTTPStatus.NOT_ACCEPTABLE, f"accept {offered}", "NOT_ACCEPTABLE")
         try:
-            credentials = shown(scope)
+            credentials = shown(scope, self.proxies)
             principal = await self.authenticate(credentials)
             request = await _request(scope, receive, headers)
             prepared = self._prepared(request, principal, is_get=scope["method"] == "GET")
             await self.operations.admit(prepared, principal)
             context = self.operations.new_context(principal)
-            context.address = address(scope, self.proxies)
+            context.address = credentials.address
             result = await self.operations.run(prepared, context)
             return HTTPStatus.OK, encode(result)
         except Refused as refused:

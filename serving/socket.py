@@ -31,7 +31,7 @@ from serving.message import Complete, ConnectionInit, Invalid, Ping, Pong, Subsc
 from serving.operation import Authenticate, Malformed, Operations, Prepared, Request, encode
 from serving.subscription import GraphQLSource, Running, key
 from trading.ids import UserID
-from trading.outcome import AuthenticationUnavailable, Overloaded, Unauthenticated
+from trading.outcome import AuthenticationUnavailable, Overloaded, RateExceeded, Unauthenticated
 from trading.permission import Principal
 from trading.ports import Clock, IdSource
 from trading.store import StoreUnavailable
@@ -90,10 +90,10 @@ class House:
 class Socket:
     """One socket: who opened it, and its operations."""
 
-    def __init__(self, house: House, line: Line, shown: Credentials, address: str) -> None:
-        """Take the line to the peer, what it has shown in its handshake, and where it is."""
+    def __init__(self, house: House, line: Line, shown: Credentials) -> None:
+        """Take the line to the peer, and what it has shown in its handshake."""
         self._house, self._line, self._limits = house, line, house.limits
-        self._shown, self._address = shown, address
+        self._shown = shown
         self._mailbox = Mailbox(line, self._cut_off, house.limits.mailbox)
         self._principal: Principal | None = None
         self._credentials: Credentials | None = None
@@ -164,8 +164,8 @@ class Socket:
             self._end(FORBIDDEN, str(refused))
         except StoreUnavailable:
             self._end(TRY_AGAIN_LATER, "the store is down")
-        except AuthenticationUnavailable as down:
-            self._end(TRY_AGAIN_LATER, str(down))
+        except (AuthenticationUnavailable, RateExceeded) as later:
+            self._end(TRY_AGAIN_LATER, str(later))
         return credentials, None
 
     def _admit(self, principal: Principal, credentials: Credentials) -> None:
@@ -265,7 +265,7 @@ class Socket:
     async def _answer(self, operation: Running, prepared: Prepared, principal: Principal) -> None:
         """Run a query or mutation."""
         context = self._house.operations.new_context(principal)
-        context.address = self._address
+        context.address = self._shown.address
         result = await self._house.operations.run(prepared, context)
         self._mailbox.put(message.next_result(operation.sender.id, encode(result)))
         self._finish(operation)

@@ -11,7 +11,7 @@ from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 from strawberry.http.websocket_origin import is_same_origin
 
-from serving.caller import address, shown
+from serving.caller import shown
 from serving.mailbox import Line
 from serving.message import PROTOCOL
 from serving.protocol import LINE
@@ -39,9 +39,7 @@ class SocketEndpoint:
         line = cast("Line", websocket.scope["extensions"][LINE])
         if not is_spoken:
             line.end(SUBPROTOCOL_NOT_ACCEPTABLE, f"the subprotocol must be {PROTOCOL}")
-        await Socket(self._house, line, shown(scope), address(scope, self._house.proxies)).serve(
-            receive
-        )
+        await Socket(self._house, line, shown(scope, self._house.proxies)).serve(receive)
 
 
 def _is_from_here(headers: Headers) -> bool:

@@ -18,7 +18,7 @@ from gateway.config import (
     with_options,
 )
 from resolvers.bounds import Bounds
-from security.rates import Traffic
+from security.rates import QUOTED, Traffic
 from tests.gateway.conftest import Command
 from tests.tidy.rules import ROOT
 from trading.ports import Environment
@@ -53,7 +53,8 @@ GOOD = {
     "PUBLIC_URL": ("https://gw.example/graphql", "https://gw.example/graphql"),
     "TRUSTED_PROXIES": ("10.0.0.5, ::1/128", (ip_network("10.0.0.5"), ip_network("::1"))),
     "AUDIT_KEYS": ("keys.json", Path("keys.json")),
-    **{f"RATE_{each.upper()}": ("7", 7) for each in Traffic},
+    **{f"RATE_{each.upper()}": ("7", 7) for each in (*Traffic, "refused")},
+    **{f"QUOTA_{each.upper()}": ("7", 7) for each in QUOTED},
     "KEYS": ("aws-kms:alias/drawbridge,local", "aws-kms:alias/drawbridge,local"),
     "VAULT_TOKEN": ("token", Path("token")),
     "PKCS11_PIN": ("pin", Path("pin")),
@@ -92,7 +93,13 @@ BAD = {
     "PUBLIC_URL": ["", "gw.example", "http://gw.example/graphql"],
     "TRUSTED_PROXIES": ["", "proxy", "10.0.0.1/8", "10.0.0.5,"],
     "AUDIT_KEYS": [""],
-    **{f"RATE_{each.upper()}": ["0", "-1", "1.5", "", "many"] for each in Traffic},
+    **{
+        name: ["0", "-1", "1.5", "", "many"]
+        for name in (
+            *(f"RATE_{each.upper()}" for each in (*Traffic, "refused")),
+            *(f"QUOTA_{each.upper()}" for each in QUOTED),
+        )
+    },
     "KEYS": [""],
     "VAULT_TOKEN": [""],
     "PKCS11_PIN": [""],

@@ -5,7 +5,9 @@ from dataclasses import dataclass, field
 
 from security.authentication import Authentication, Demands, Tokens
 from security.dpop import Proofs
+from security.rates import Rate
 from security.replays import LocalReplays
+from security.strangers import Strangers
 from trading.ids import AccountID, TenantID, UserID
 from trading.permission import Entitlement
 from trading.store import StoreUnavailable
@@ -63,10 +65,19 @@ URL = "https://gateway.example/graphql"
 
 
 def authentication(
-    tokens: Tokens, users: FakeUsers, clock: FakeClock, demands: Demands | None = None
+    tokens: Tokens,
+    users: FakeUsers,
+    clock: FakeClock,
+    demands: Demands | None = None,
+    refused: int = 1_000,
 ) -> Authentication:
     """Authenticate by these tokens among these users, with proofs kept in memory."""
     proofs = Proofs(url=URL, replays=LocalReplays(clock), clock=clock)
     return Authentication(
-        tokens=tokens, users=users, proofs=proofs, clock=clock, demands=demands or Demands()
+        tokens=tokens,
+        users=users,
+        proofs=proofs,
+        strangers=Strangers(Rate(refused), clock),
+        clock=clock,
+        demands=demands or Demands(),
     )

@@ -361,7 +361,7 @@ async def test_a_refusal_is_logged_without_the_token(
     caplog.set_level("INFO")
     token = door.provider.token(aud="drawbridge:live")
 
-    shown = Credentials(authorization=f"Bearer {token}", peer="192.0.2.7")
+    shown = Credentials(authorization=f"Bearer {token}", address="192.0.2.7")
     with pytest.raises(Unauthenticated, match="another audience"):
         await door.authentication.of(shown)
 

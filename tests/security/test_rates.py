@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from security.rates import (
     ALONE_SHARE,
+    DAY_S,
     DRAWN_S,
     RETRY_S,
     Granted,
@@ -140,6 +141,25 @@ async def test_what_was_drawn_and_not_used_lapses() -> None:
 
     clock.at += int(DRAWN_S * 10**9)
     assert await admitted(rates, 200, caller(), Traffic.READ) == 100
+
+
+async def test_a_quota_is_counted_beside_the_rate_and_comes_back_over_the_day() -> None:
+    clock = FakeClock()
+    quotas = {Traffic.ORDER: Rate(24, DAY_S)}
+    rates = Rates(of({"order": 10, "cancel": 10}), LocalAccount(clock), clock, quotas)
+    for _ in range(2):
+        assert await admitted(rates, 10, caller(), Traffic.ORDER) == 10
+        clock.at += 10**9
+    assert await admitted(rates, 10, caller(), Traffic.ORDER) == 4
+
+    clock.at += 10**9
+    with pytest.raises(RateExceeded, match="more than 24 order operations in a day") as caught:
+        await rates.admit(caller(), Traffic.ORDER)
+    assert await admitted(rates, 20, caller(), Traffic.CANCEL) == 10
+    assert caught.value.retry_after_ms is not None
+    assert 3_500_000 < caught.value.retry_after_ms <= 3_600_000
+    clock.at += caught.value.retry_after_ms * 10**6
+    assert await admitted(rates, 10, caller(), Traffic.ORDER) == 1
 
 
 async def test_no_more_than_so_many_callers_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:

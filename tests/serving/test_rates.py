@@ -7,12 +7,15 @@ from collections.abc import AsyncIterator
 import pytest
 
 from resolvers.root import Schema
+from security.credentials import Credentials
 from security.rates import LocalAccount, Rate, Rates, Traffic
+from serving.socket import TRY_AGAIN_LATER
 from serving.traffic import classed
 from tests.resolvers.fakes import FakeClock, FakeIds, World, a_principal
 from tests.serving.asgi import endpoint, operations, post
 from tests.serving.served import REPORTS, Served, serving
-from trading.permission import Permission
+from trading.outcome import RateExceeded
+from trading.permission import Permission, Principal
 
 CANCEL = """cancelOrder(input: {accountId: "ours", clOrdId: "c", target: {orderId: "o1"}}) {
   __typename }"""
@@ -62,6 +65,22 @@ async def test_over_http_it_is_429(schema: Schema, world: World) -> None:
         assert answer.headers["retry-after"] == "1"
 
 
+async def test_a_stranger_whose_address_was_refused_too_often_is_told_to_wait(
+    schema: Schema, world: World
+) -> None:
+    seen: list[str] = []
+
+    async def refuse(credentials: Credentials) -> Principal:
+        seen.append(credentials.address)
+        raise RateExceeded("too often", retry_after_ms=20)
+
+    http = endpoint(operations(world, schema), authenticate=refuse)
+    answer = await post(http, {"query": "{ viewer { userId } }"}, peer="192.0.2.9")
+
+    assert (answer.status, answer.code, answer.headers["retry-after"]) == (429, "RATE_LIMITED", "1")
+    assert seen == ["192.0.2.9"]
+
+
 async def test_who_may_not_order_any_more_may_still_cancel(schema: Schema, world: World) -> None:
     http = endpoint(operations(world, schema, rates=once()))
     for status in (200, 429, 429):
@@ -88,3 +107,11 @@ async def test_over_a_socket_it_ends_the_operation_alone(served: Served) -> None
     [error] = told["payload"]
     assert error["extensions"] == {"code": "RATE_LIMITED", "retryAfterMs": 1_000}
     await client.still()
+
+
+async def test_a_socket_of_a_stranger_who_must_wait_is_closed(served: Served) -> None:
+    served.callers.failure = RateExceeded("too often", retry_after_ms=20)
+    client = await served.raw()
+    await client.send({"type": "connection_init", "payload": {"authorization": "Bearer trader"}})
+
+    assert await client.closed() == (TRY_AGAIN_LATER, "too often")

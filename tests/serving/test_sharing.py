@@ -206,7 +206,7 @@ async def test_sockets_are_looked_after_in_crowds(served: Served) -> None:
     loop, every = asyncio.get_running_loop(), Limits().ping_every_s
     begun, due = loop.time(), set[float]()
     for _ in range(100):
-        socket = Socket(served.house, FakeLine(), Credentials(), "")
+        socket = Socket(served.house, FakeLine(), Credentials())
         socket._ping_later()
         due.add(round(socket._timers["ping"].when(), 3))
         socket._stop()
