@@ -16,6 +16,8 @@ from tests.mutants.mutants import TESTS, Mutant, mutants, packages
 
 pytestmark = pytest.mark.mutants
 FOUND = list(mutants())
+# Plugins are imported before pytest could rewrite their assertions, which matters to nobody.
+QUIETLY = ["-x", "-q", "-p", "no:cacheprovider", "-W", "ignore::pytest.PytestAssertRewriteWarning"]
 
 type Run = Callable[[Sequence[str]], int]
 
@@ -48,7 +50,7 @@ def run(copy: Path) -> Iterator[Run]:
         assert told is not None
 
         def run(tests: Sequence[str]) -> int:
-            asked.write(json.dumps(["-x", "-q", "-p", "no:cacheprovider", *tests]) + "\n")
+            asked.write(json.dumps([*QUIETLY, *tests]) + "\n")
             asked.flush()
             return int(told.readline())
 
