@@ -35,7 +35,6 @@ _REVOKE = (
     tables.users.update()
     .where(
         tables.users.c.id == sa.bindparam("whose"),
-        tables.users.c.tenant_id == sa.bindparam("tenant"),
         tables.users.c.revoked_before < sa.bindparam("before"),
     )
     .values(revoked_before=sa.bindparam("before"))
@@ -170,10 +169,9 @@ def _grant(connection: Connection, user: User, granted: Mapping[AccountID, Entit
 
 
 def _revoke(connection: Connection, tenant_id: TenantID, revocation: Revocation, act: Act) -> bool:
-    whose = {"whose": revocation.user_id, "tenant": tenant_id}
-    if not connection.rows(_MEMBER, whose):
+    if not connection.rows(_MEMBER, {"whose": revocation.user_id, "tenant": tenant_id}):
         return False
-    connection.run(_REVOKE, whose | {"before": revocation.before})
+    connection.run(_REVOKE, {"whose": revocation.user_id, "before": revocation.before})
     record_acts(connection, [act])
     return True
 

@@ -16,6 +16,7 @@ from tests.persistence.changes import A, place, refuse_cancel, save
 from tests.persistence.samples import TENANT, StoppedClock, an_act
 from trading.audit import ACTS, chain_of
 from trading.exporting import Exported, ExportError, Line, export
+from trading.ids import TenantID
 from trading.sealing import RECORDS_AT_ONCE, Sealer
 from trading.verification import Verification
 
@@ -215,6 +216,14 @@ async def test_acts_have_no_gap_however_many_come_at_once(store: SqlStore) -> No
     assert [each.number for each in acts] == [5, 4, 3, 2, 1]
     assert {each.subject for each in acts} == {"0", "1", "2", "3", "4"}
     assert [each.number for each in await store.audit.acts(TENANT, 2, 4)] == [3, 2]
+
+
+async def test_acts_are_their_tenants_alone(store: SqlStore) -> None:
+    for tenant_id in (TENANT, TenantID("another"), None):
+        await store.audit.record(an_act(tenant_id=tenant_id))
+
+    acts = await store.audit.acts(TENANT, 10, 1 << 62)
+    assert [(each.number, each.tenant_id) for each in acts] == [(1, TENANT)]
 
 
 async def test_two_sealers_at_once_seal_each_record_once(

@@ -88,6 +88,22 @@ async def test_a_user_is_added_and_changed_with_its_acts(store: SqlStore) -> Non
     assert kinds == [ActKind.CHANGE_USER, ActKind.ADD_USER]
 
 
+@pytest.mark.parametrize(
+    ("user_id", "tenant_id", "words"),
+    [("ann", "nobody", "there is no tenant nobody"), (TRADER, TENANT, "exists already")],
+)
+async def test_a_user_that_does_not_fit_is_refused(
+    store: SqlStore, user_id: str, tenant_id: str, words: str
+) -> None:
+    user = User(
+        id=UserID(user_id), tenant_id=TenantID(tenant_id), name="", role="viewer", accounts={}
+    )
+    with pytest.raises(StoreRefused, match=words):
+        await store.directory.add(user, done(ActKind.ADD_USER))
+    with pytest.raises(StoreRefused, match="there is no user bob"):
+        await store.directory.change(UserChange(user_id=UserID("bob")), done(ActKind.CHANGE_USER))
+
+
 async def test_a_change_that_does_not_fit_is_refused_whole(store: SqlStore) -> None:
     before = await store.directory.users()
     other = Tenant(id=TenantID("other"), name="Other")

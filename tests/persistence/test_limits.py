@@ -322,6 +322,15 @@ async def test_others_see_neither_limits_nor_changes_nor_requests(
     assert [each.value for each in await desk.in_force(OFFICER)] == [4, 5]
 
 
+async def test_requests_are_their_tenants_alone(
+    desk: LimitDesk, store: SqlStore, strangers: TenantID
+) -> None:
+    request = await asked(desk, on_a(9))
+
+    assert await store.limits.requests(TENANT, 9) == [request]
+    assert await store.limits.requests(strangers, 9) == []
+
+
 async def test_history_is_read_in_pages(desk: LimitDesk) -> None:
     for value in (4, 3, 2):
         await desk.set_limits(OFFICER, [on_a(value)])

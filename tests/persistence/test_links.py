@@ -168,6 +168,12 @@ async def test_an_answer_is_brought_once_in_time_and_by_who_began(office: Office
         await office.desk.complete(ANN, f"{BACK}s1")
 
 
+async def test_no_state_is_no_links_state(office: Office, store: SqlStore) -> None:
+    assert (await office.linked()).state_digest == ""
+
+    assert await store.links.link_awaiting("") is None
+
+
 async def test_in_live_another_person_must_approve(office: Office) -> None:
     office.desk = office.another(needs_approval=True)
     link = await office.linked()
