@@ -35,6 +35,7 @@ from security.rates import LocalAccount, Rates
 from serving.document import Registry
 from serving.operation import Operations
 from serving.protocol import SocketProtocol
+from serving.refusals import Refusals
 from serving.socket import House
 from serving.websocket import SocketEndpoint
 from trading.ids import InstrumentID, TenantID, UserID
@@ -132,6 +133,7 @@ def drawbridge() -> tuple[list[BaseRoute], Callable[[int, int], Awaitable[None]]
             new_context=new_context,
             ids=ids,
             rates=Rates({}, LocalAccount(clock), clock),
+            refusals=Refusals(nothing, clock),
         ),
         authenticate=authenticate,
         ids=ids,

@@ -29,6 +29,7 @@ from security.rates import LocalAccount, Rates
 from serving.document import Registry
 from serving.http import HttpEndpoint
 from serving.operation import Operations
+from serving.refusals import Refusals
 from trading.account import Position
 from trading.ids import AccountID, ClOrdID, InstrumentID, OrderID, TenantID, UserID, WireID
 from trading.order import Order, OrdStatus, OrdType, Side, TimeInForce
@@ -134,6 +135,7 @@ def drawbridge() -> ASGIApp:
         new_context=new_context,
         ids=ids,
         rates=Rates({}, LocalAccount(clock), clock),
+        refusals=Refusals(nothing, clock),
     )
     return HttpEndpoint(
         operations=operations, authenticate=authenticate, ids=ids, page_token=lambda _: None

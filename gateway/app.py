@@ -36,6 +36,7 @@ def application(gateway: Gateway, settings: Settings) -> ASGIApp:
         new_context=gateway.new_context,
         ids=gateway.ids,
         rates=gateway.rates,
+        refusals=gateway.refusals,
         deadline_s=settings.operation_deadline_s,
     )
     http = HttpEndpoint(

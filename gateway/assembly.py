@@ -31,6 +31,7 @@ from security.rates import Rates
 from security.revocation import RevocationWatch
 from security.sealing import open_keys
 from serving.document import Registry
+from serving.refusals import Refusals
 from trading.batch import CommandQueue, Session
 from trading.clerk import Clerk
 from trading.controller import ControlDesk
@@ -145,6 +146,7 @@ class Gateway:
     authentication: Authentication
     revocations: RevocationWatch
     rates: Rates
+    refusals: Refusals
     issuer: DevelopmentIssuer | None
     """Where nobody else is the issuer."""
     session: Session
@@ -217,6 +219,7 @@ async def assembled(
     try:
         yield Gateway(
             rates=parts.identity.rates,
+            refusals=Refusals(parts.store.audit, parts.clock),
             authentication=authentication,
             revocations=revocations,
             issuer=parts.identity.development,

@@ -52,11 +52,17 @@ class Fault(StrEnum):
 class Refused(Exception):
     """An operation is not run; `errors` are what the client is told, as they are published."""
 
-    def __init__(self, fault: Fault, errors: Sequence[GraphQLError]) -> None:
-        """Take what went wrong."""
+    def __init__(
+        self,
+        fault: Fault,
+        errors: Sequence[GraphQLError],
+        forbidden: Operation | None = None,
+    ) -> None:
+        """Take what went wrong, and the operation where it is a caller who may not run it."""
         super().__init__("; ".join(error.message for error in errors))
         self.fault = fault
         self.errors = errors
+        self.forbidden = forbidden
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +89,7 @@ class Preparer:
         if operation is None:
             raise Refused(Fault.OPERATION, [_unresolved(operation_name)])
         if errors := refusals(operation.needs, principal):
-            raise _refused(Fault.FORBIDDEN, errors, document, ids)
+            raise Refused(Fault.FORBIDDEN, published(errors, document, ids), operation)
         if errors := _too_long(variables, self.documents.bounds.list_items):
             raise _refused(Fault.VARIABLES, errors, document, ids)
         bound = _bound(operation, variables) or get_variable_values(

@@ -33,8 +33,11 @@ DRAWN_S = 1.0
 DRAWN_SHARE = 10
 """A process draws what comes back in a second, divided by this, at once."""
 
+HOUR_S = 3_600
 DAY_S = 86_400
 """The period of a quota."""
+
+_WORDS = {1: "a second", HOUR_S: "an hour", DAY_S: "a day"}
 
 KEPT_MAX = 65_536
 _MICRO = 1_000_000
@@ -82,7 +85,7 @@ class Rate:
 
     def __str__(self) -> str:
         """Say it as refusals do."""
-        return f"in {'a second' if self.period_s == 1 else 'a day'}"
+        return f"in {_WORDS[self.period_s]}"
 
 
 @dataclass(frozen=True, slots=True)

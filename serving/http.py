@@ -109,10 +109,11 @@ class HttpEndpoint:
             credentials = shown(scope, self.proxies)
             principal = await self.authenticate(credentials)
             request = await _request(scope, receive, headers)
-            prepared = self._prepared(request, principal, is_get=scope["method"] == "GET")
+            is_get, where = scope["method"] == "GET", credentials.address
+            prepared = await self._prepared(request, principal, where, is_get=is_get)
             await self.operations.admit(prepared, principal)
             context = self.operations.new_context(principal)
-            context.address = credentials.address
+            context.address = where
             result = await self.operations.run(prepared, context)
             return HTTPStatus.OK, encode(result)
         except Refused as refused:
@@ -132,10 +133,12 @@ class HttpEndpoint:
         except Exception as error:
             raise self._masked(error) from error
 
-    def _prepared(self, request: Request, principal: Principal, *, is_get: bool) -> Prepared:
+    async def _prepared(
+        self, request: Request, principal: Principal, address: str, *, is_get: bool
+    ) -> Prepared:
         if is_get and self.only_persisted_by_get and request.query is not None:
             raise _post("GET serves persisted documents only: send a documentId, or a POST")
-        prepared = self.operations.prepare(request, principal)
+        prepared = await self.operations.prepare(request, principal, address)
         if prepared.kind is OperationType.SUBSCRIPTION:
             words = "Subscriptions are served over a WebSocket"
             raise NotServed(HTTPStatus.BAD_REQUEST, words)

@@ -21,6 +21,7 @@ from resolvers.root import Schema
 from security.credentials import Credentials
 from security.rates import Rates
 from serving.document import Registry
+from serving.refusals import Refusals
 from serving.traffic import classed
 from trading.outcome import OutcomeUnknown
 from trading.permission import Principal
@@ -108,10 +109,11 @@ class Operations:
         new_context: Callable[[Principal], Context],
         ids: IdSource,
         rates: Rates,
+        refusals: Refusals,
         deadline_s: float = DEADLINE_S,
     ) -> None:
         """Take the schema that runs, what is registered, and what makes an operation's context."""
-        self._rates = rates
+        self._rates, self._refusals = rates, refusals
         self.schema = schema
         self._registry = registry
         self.new_context = new_context
@@ -119,13 +121,16 @@ class Operations:
         self._deadline_s = deadline_s
         self._running: set[asyncio.Task[ExecutionResult]] = set()
 
-    def prepare(self, request: Request, principal: Principal | None) -> Prepared:
-        """Find, admit and bind an operation. Raises Refused."""
-        client_id = principal.client_id if principal is not None else ""
-        document = self._document(request, client_id)
-        return self.schema.prepare(
-            document, request.operation_name, request.variables, principal, self._ids
-        )
+    async def prepare(self, request: Request, principal: Principal, address: str) -> Prepared:
+        """Find, admit and bind an operation of a caller at an address. Raises Refused."""
+        document = self._document(request, principal.client_id)
+        try:
+            return self.schema.prepare(
+                document, request.operation_name, request.variables, principal, self._ids
+            )
+        except Refused as refused:
+            await self._refusals.record(refused, principal, address)
+            raise
 
     async def admit(self, prepared: Prepared, principal: Principal) -> None:
         """Count an operation as its caller's. Raises RateExceeded."""

@@ -246,8 +246,9 @@ class Socket:
         self, operation: Running, payload: message.Payload, principal: Principal
     ) -> None:
         try:
-            prepared = self._house.operations.prepare(Request.of(payload), principal)
-            await self._house.operations.admit(prepared, principal)
+            request, operations = Request.of(payload), self._house.operations
+            prepared = await operations.prepare(request, principal, self._shown.address)
+            await operations.admit(prepared, principal)
             if prepared.kind is OperationType.SUBSCRIPTION:
                 await self._follow(operation, prepared, principal)
             else:

@@ -12,6 +12,7 @@ from graphql import (
     SelectionSetNode,
 )
 
+from resolvers.document import Operation
 from resolvers.operation import Prepared
 from security.rates import Traffic
 
@@ -21,7 +22,7 @@ LESS_RISK = frozenset({"cancelOrder", "cancelAllOrders", "setTradingState"})
 
 def classed(prepared: Prepared) -> tuple[Traffic, int]:
     """Return the class, and how many fields of the root there are: aliases count as operations."""
-    fields = list(_fields(prepared, prepared.operation.node.selection_set))
+    fields = roots(prepared.operation)
     match prepared.kind:
         case OperationType.QUERY:
             return Traffic.READ, 1
@@ -32,16 +33,21 @@ def classed(prepared: Prepared) -> tuple[Traffic, int]:
             return Traffic.CANCEL if only_less else Traffic.ORDER, len(fields)
 
 
-def _fields(prepared: Prepared, selected: SelectionSetNode) -> Iterator[str]:
+def roots(operation: Operation) -> list[str]:
+    """Return the names of an operation's root fields, one for each alias."""
+    return list(_fields(operation, operation.node.selection_set))
+
+
+def _fields(operation: Operation, selected: SelectionSetNode) -> Iterator[str]:
     """Go through the root's fields; a valid document has no fragment within itself."""
     for each in selected.selections:
         match each:
             case FieldNode():
                 yield each.name.value
             case InlineFragmentNode():
-                yield from _fields(prepared, each.selection_set)
+                yield from _fields(operation, each.selection_set)
             case FragmentSpreadNode():
-                fragment = prepared.document.fragment_definitions[each.name.value]
-                yield from _fields(prepared, fragment.selection_set)
+                fragment = operation.document.fragment_definitions[each.name.value]
+                yield from _fields(operation, fragment.selection_set)
             case _:
                 raise AssertionError(f"a selection of another kind: {each.kind}")

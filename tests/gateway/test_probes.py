@@ -37,8 +37,9 @@ from security.jwks import RemoteKeys
 from security.revocation import RevocationWatch
 from security.verifier import audience
 from serving.document import Registry
+from serving.refusals import Refusals
 from tests.gateway.probes import PROBES, Probe
-from tests.resolvers.fakes import World
+from tests.resolvers.fakes import FakeActs, World
 from tests.security.fakes import FakeClock, FakeIds, FakeUser, FakeUsers, authentication
 from tests.security.provider import ISSUER, FakeProvider
 from tests.serving.asgi import FakeSource, unlimited
@@ -65,6 +66,7 @@ def live(clock: FakeClock, provider: FakeProvider) -> Gateway:
         revocations=nobody,
         authentication=authentication(tokens, FakeUsers(*users), clock, demands(LIVE)),
         rates=unlimited(),
+        refusals=Refusals(FakeActs(), clock),
         issuer=None,
         session=cast("Any", SimpleNamespace(is_open=True)),
         clock=cast("Any", clock),

@@ -535,7 +535,13 @@ class FakeLinks:
 
 
 class FakeActs:
-    """Two acts of our tenant."""
+    """Two acts of our tenant, and those that are recorded."""
+
+    def __init__(self) -> None:
+        self.recorded: list[Act] = []
+
+    async def record(self, act: Act) -> None:
+        self.recorded.append(act)
 
     async def acts(self, tenant_id: TenantID, first: int, before: int) -> Sequence[Act]:
         known = [an_act(2), an_act(1)]

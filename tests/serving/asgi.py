@@ -14,6 +14,7 @@ from security.rates import LocalAccount, Rates
 from serving.document import Registered, Registry
 from serving.http import HttpEndpoint
 from serving.operation import Operations
+from serving.refusals import Refusals
 from tests.resolvers.fakes import FakeClock, FakeIds, World, a_principal
 from trading.outcome import Unauthenticated
 from trading.permission import Principal
@@ -76,7 +77,8 @@ def operations(
     world: World, schema: Schema, registry: Registry | None = None, **settings: Any
 ) -> Operations:
     registry = registry or Registry(FakeSource(), schema, FakeClock())
-    given = {"rates": unlimited()} | settings
+    refusals = Refusals(world.acts, FakeClock())
+    given: dict[str, Any] = {"rates": unlimited(), "refusals": refusals} | settings
     return Operations(schema, registry=registry, new_context=world.context, ids=FakeIds(), **given)
 
 

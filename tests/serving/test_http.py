@@ -115,6 +115,7 @@ async def test_the_challenge_says_what_would_do(schema: Schema, world: World) ->
             method="POST",
             certificate=":QUJD:",
             peer="192.0.2.7",
+            address="192.0.2.7",
         )
         raise Refused("no", 'DPoP error="invalid_dpop_proof", algs="ES256"')
 
