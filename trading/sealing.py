@@ -18,9 +18,17 @@ EVERY_S = 1.0
 
 CHAINS_AT_ONCE = 64
 RECORDS_AT_ONCE = 100
+"""How many records are read and hashed in one go, which holds up all else in the process."""
+
+RECORDS_A_ROUND = 1_000
+"""How many a seal covers while more waits for it: that of one busy account, or of many."""
+
 _PAUSE_S = 0.05
 _REST = 4
 """Times as long as it took to seal, of what is left to others while more waits for it."""
+
+REST_MAX_S = 0.25
+"""And no longer: where everything takes long, a busy account's records come as fast as ever."""
 _NS_PER_S = 1_000_000_000
 
 
@@ -80,13 +88,16 @@ class Sealer:
                 logger.warning("what was recorded is not sealed yet: %s", error)
                 sealed = 0
             # Most of the time is left to others also while there is a past to be caught up with.
-            rest = _REST * (self._clock.monotonic() - began) / _NS_PER_S
-            await self._clock.sleep(EVERY_S if sealed < RECORDS_AT_ONCE else max(rest, _PAUSE_S))
+            took = (self._clock.monotonic() - began) / _NS_PER_S
+            rest = min(max(_REST * took, _PAUSE_S), REST_MAX_S)
+            await self._clock.sleep(EVERY_S if sealed < RECORDS_AT_ONCE else rest)
 
     async def seal(self) -> int:
         """Seal what is there, up to the bounds; return how many records that were."""
         newest = await self._seals.newest()
-        made = [await self._page(head) for head in await self._next()]
+        heads = await self._next()
+        share = RECORDS_A_ROUND // max(len(heads), 1)
+        made = [await self._page(head, share) for head in heads]
         pages = [page for page in made if page is not None]
         if not pages:
             return 0
@@ -105,7 +116,20 @@ class Sealer:
         self._after = found[-1].chain if len(found) >= CHAINS_AT_ONCE else ""
         return list({head.chain: head for head in found}.values())
 
-    async def _page(self, head: Head) -> Page | None:
+    async def _page(self, head: Head, share: int) -> Page | None:
+        leaves: list[bytes] = []
+        more = True
+        while more:
+            fresh = await self._leaves(replace(head, last=head.last + len(leaves)))
+            leaves += fresh
+            more = len(fresh) == RECORDS_AT_ONCE and len(leaves) < share
+        if not leaves:
+            return None
+        first = head.last + 1
+        return Page(head.chain, first, tuple(leaves), linked(head.hash, first, leaves))
+
+    async def _leaves(self, head: Head) -> list[bytes]:
+        """Read the leaves after a position, as far as they follow without a gap."""
         found = await self._seals.leaves(head, RECORDS_AT_ONCE)
         leaves = [
             leaf for at, (position, leaf) in enumerate(found, 1) if position == head.last + at
@@ -113,10 +137,7 @@ class Sealer:
         if len(leaves) < len(found):
             # It stays unsealed, so that `audit verify` goes on naming it.
             logger.error("%s lacks the record %d", head.chain, head.last + len(leaves) + 1)
-        if not leaves:
-            return None
-        first = head.last + 1
-        return Page(head.chain, first, tuple(leaves), linked(head.hash, first, leaves))
+        return leaves
 
     def _signed(self, newest: Seal | None, pages: Sequence[Page]) -> Seal:
         seal = Seal(

@@ -17,7 +17,7 @@ from tests.persistence.samples import TENANT, StoppedClock, an_act
 from trading.audit import ACTS, chain_of
 from trading.exporting import Exported, ExportError, Line, export
 from trading.ids import TenantID
-from trading.sealing import RECORDS_AT_ONCE, Sealer
+from trading.sealing import Sealer
 from trading.verification import Verification
 
 CHAIN = chain_of(A)
@@ -239,11 +239,13 @@ async def test_two_sealers_at_once_seal_each_record_once(
 
 
 async def test_a_long_past_is_sealed_a_bounded_part_at_a_time(
-    store: SqlStore, keys: SealKeys, sealer: Sealer
+    store: SqlStore, sealer: Sealer, keys: SealKeys, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await save(store, place(*(str(n) for n in range(RECORDS_AT_ONCE + 5))))
+    monkeypatch.setattr("trading.sealing.RECORDS_AT_ONCE", 4)
+    monkeypatch.setattr("trading.sealing.RECORDS_A_ROUND", 8)
+    await save(store, place(*(str(n) for n in range(13))))
 
-    assert [await sealer.seal() for _ in range(3)] == [RECORDS_AT_ONCE, 5, 0]
+    assert [await sealer.seal() for _ in range(3)] == [8, 5, 0]
     assert await found(store, keys) == []
 
 
