@@ -21,7 +21,7 @@ from tests.faults.checker import SEEDED, Case, Item, gathered, unrest, violation
 from tests.faults.load import Follower, Trader
 from tests.faults.services import Services, database, query, until
 from tests.gateway.client import Client
-from tests.gateway.documents import PREVIEW, SET_LIMITS
+from tests.gateway.documents import APPROVE_LIMITS, PREVIEW, SET_LIMITS
 from tests.gateway.process import STOP_S, complaints, environment, free_port
 from tests.gateway.tokens import minted
 from trading.ids import AccountID
@@ -192,6 +192,13 @@ class House:
         limits = [{"name": name, "value": value, "scope": {"accountId": account}}]
         asked = {"limits": limits, "owner": "risk", "reason": "a test"}
         return self.client(gateway, "risk_officer").data(SET_LIMITS, input=asked)
+
+    def loosen(self, gateway: Gateway, name: str, value: str, account: str = "equity") -> None:
+        """Have one risk officer ask for a wider limit, and another one approve it."""
+        asked = self.limit(gateway, name, value, account)
+        officer = self.client(gateway, "risk_officer_2")
+        answer = officer.data(APPROVE_LIMITS, requestId=asked["request"]["id"])
+        assert answer["__typename"] == "LimitsSet", answer
 
     # --- what they have written ---
 

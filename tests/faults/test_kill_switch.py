@@ -26,9 +26,19 @@ mutation($input: SetTradingStateInput!) { setTradingState(input: $input) {
     confirmed unconfirmed inFlightCount workingCount inFlight { id } working { id } } }
 } }
 """
+RESTING = {
+    "accountId": "equity",
+    "side": "BUY",
+    "ordType": "LIMIT",
+    "orderQty": "1",
+    "timeInForce": "GOOD_TILL_CANCEL",
+}
 STATES = "{ tradingStates { scopeKind state action cleanAt } }"
 EVERYTHING = {"tenantId": "demo"}
 AT_MOST = 3000
+
+WORKING = 300
+"""Orders accepted before the halt: more than the account's limit of open orders was at first."""
 
 
 class Hammer(threading.Thread):
@@ -51,16 +61,8 @@ class Hammer(threading.Thread):
 
     def _place(self, number: int) -> None:
         symbol = list(FAR)[number % len(FAR)]
-        order: Any = {
-            "accountId": "equity",
-            "clOrdId": f"{self.name}-{number}",
-            "symbol": symbol,
-            "side": "BUY",
-            "ordType": "LIMIT",
-            "price": str(FAR[symbol]),
-            "orderQty": "1",
-            "timeInForce": "GOOD_TILL_CANCEL",
-        }
+        named = {"clOrdId": f"{self.name}-{number}", "symbol": symbol, "price": str(FAR[symbol])}
+        order: Any = RESTING | named
         try:
             answer = self._client.answer(PLACE, input=order, waitFor="COMMIT")
         except httpx2.TransportError:
@@ -99,20 +101,26 @@ def placed(hammers: list[Hammer]) -> int:
     return sum(len(hammer.statuses) for hammer in hammers)
 
 
+def refused(hammers: list[Hammer]) -> int:
+    return sum(hammer.statuses.count("REJECTED") for hammer in hammers)
+
+
 @pytest.mark.parametrize("owner_is", ["alive", "frozen"])
 def test_nothing_appears_after_the_acknowledgement_that_it_did_not_list(
     house: House, owner_is: str
 ) -> None:
     gateways = [house.start() for _ in range(4)]
     house.fenced(1)
-    house.query("UPDATE limits SET value = 100000 WHERE name = 'MAX_OPEN_ORDERS'")
-    officer = house.client(gateways[-1], "risk_officer")
+    house.loosen(gateways[-1], "MAX_OPEN_ORDERS", "100000")
+    for symbol, price in FAR.items():
+        house.priced(gateways[-1], RESTING | {"symbol": symbol, "price": str(price)})
     [owner] = [each for each in gateways if "this process owns" in each.log.read_text()]
     [*others] = [each for each in gateways if each is not owner]
     officer = house.client(others[-1], "risk_officer")
 
     with hammering(house, gateways if owner_is == "alive" else others) as hammers:
-        until(lambda: placed(hammers) > 60 and len(at_exchange(house)) > 30)
+        until(lambda: placed(hammers) > WORKING and len(at_exchange(house)) > WORKING // 2)
+        assert refused(hammers) < placed(hammers) // 10
         if owner_is == "frozen":
             owner.signal(signal.SIGSTOP)
             owner.stopped()

@@ -108,3 +108,10 @@ mutation($input: SetLimitsInput!) { setLimits(input: $input) {
   ... on InvalidInput { errors { path code message } }
 } }
 """
+APPROVE_LIMITS = """
+mutation($requestId: ID!) { approveLimits(requestId: $requestId) {
+  __typename
+  ... on LimitsSet { version }
+  ... on InvalidInput { errors { path code message } }
+} }
+"""
