@@ -207,6 +207,7 @@ async def test_a_deadlock_is_begun_again_where_nothing_rests_on_it_yet(
 
     def crosswise(connection: Connection) -> None:
         tries.append(1)
+        run(connection, PATIENTLY)
         run(connection, "SET LOCAL deadlock_timeout = '10ms'")
         run(connection, update.format(2))
         locked.set()
@@ -221,7 +222,7 @@ async def test_a_deadlock_is_begun_again_where_nothing_rests_on_it_yet(
             await transaction.do(crosswise)
 
     async with database.transaction() as transaction:
-        await transaction.do(run, "SET LOCAL deadlock_timeout = '30s'")
+        await transaction.do(run, PATIENTLY)
         await transaction.do(run, update.format(1))
         other = asyncio.create_task(second())
         await locked.wait()
@@ -235,6 +236,13 @@ async def test_a_deadlock_is_begun_again_where_nothing_rests_on_it_yet(
     assert len(tries) == (1 if later else 2)
     await assert_writable(database)
 
+
+PATIENTLY = """
+    SELECT set_config(setting, '30s', true) FROM unnest(ARRAY[
+        'deadlock_timeout', 'lock_timeout', 'statement_timeout', 'idle_in_transaction_session_timeout'
+    ]) setting
+"""
+"""Have nothing but a deadlock that the other one finds end a transaction, however slow we are."""
 
 AWAITED = """
     SELECT EXISTS (
