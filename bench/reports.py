@@ -26,6 +26,7 @@ _REPORTS = (
     " ... on ExecutionReport { clOrdId execId execType lastQty lastPx cumQty leavesQty } } }"
 )
 _PATIENCE_S = 30
+_LOOK_S = 1
 
 
 class Path:
@@ -46,8 +47,7 @@ class Path:
         socket.send({"id": "1", "type": "subscribe", "payload": payload})
         async with asyncio.TaskGroup() as tasks:
             hearing = tasks.create_task(self._hear(socket))
-            # A subscription is not confirmed: the first fill shows that it is there.
-            await self._place(0)
+            await self._begin()
             self._heard.clear()
             began = time.monotonic_ns()
             ends = began + int(self._load.seconds * 1e9)
@@ -57,6 +57,22 @@ class Path:
             hearing.cancel()
         socket.close()
         return replace(measured(took, spent, []), heard=self._heard)
+
+    async def _begin(self) -> None:
+        """Place orders until the fill of one is heard.
+
+        A subscription is not confirmed, so that what is filled before it is there is never heard
+        of; and the first price may not be there yet, without which orders are refused.
+        """
+        for _ in range(_PATIENCE_S):
+            try:
+                async with asyncio.timeout(_LOOK_S):
+                    await self._place(0)
+            except (TimeoutError, ValueError) as error:
+                why = error
+            else:
+                return
+        raise ConnectionError("no fill is heard of") from why
 
     async def _place(self, ends: int) -> list[int]:
         """Place one order after another until it is time, and one at least."""
@@ -98,9 +114,12 @@ class Path:
         if self._seq is not None and seq != self._seq + 1:
             raise ConnectionError(f"after report {self._seq} came {seq}")
         self._seq = seq
-        if report.get("execType") == "TRADE":
+        if report.get("execType") != "TRADE":
+            return
+        # Nobody waits for one that was still on its way from the load before this.
+        if filled := self._waiting.pop(report["clOrdId"], None):
             self._heard[report["execId"]] = now, utc - _nanoseconds(report["transactTime"])
-            self._waiting.pop(report["clOrdId"]).set()
+            filled.set()
 
 
 def _nanoseconds(instant: str) -> int:
