@@ -30,6 +30,12 @@ logger = logging.getLogger(__name__)
 ROUND_S = 2.0
 """How often all is looked at: RTS 6 article 16(5) asks for alerts within five seconds."""
 
+REST_S = 0.5
+"""How long the order path has at least between two rounds, however long one takes."""
+
+ROUND_MAX_S = 2.25
+"""How long a round may take: what moves behind its back is found by the end of the next one."""
+
 MONITOR = UserID("monitor")
 
 GATING = frozenset(set(BreakKind) - {BreakKind.LATE_FILL})
@@ -37,7 +43,8 @@ GATING = frozenset(set(BreakKind) - {BreakKind.LATE_FILL})
 
 _REASON_MAX = 500
 _LOCKED_AT_ONCE = 32
-_STEPS = 40
+_STEP_S = 0.05
+_NS_PER_S = 1_000_000_000
 
 
 @dataclass(slots=True, kw_only=True)
@@ -66,10 +73,15 @@ class Monitor:
     async def run(self, accounts: Sequence[AccountID]) -> None:
         """Go round until canceled; a store that is down is asked again next round."""
         while True:
+            began = self.clock.monotonic()
             await self._unless_down(self.round(accounts))
+            ended = self.clock.monotonic()
+            if (took_s := (ended - began) / _NS_PER_S) > ROUND_MAX_S:
+                logger.warning("a round over %d accounts took %.1f s", len(accounts), took_s)
+            rests_until = max(began + int(ROUND_S * _NS_PER_S), ended + int(REST_S * _NS_PER_S))
             # What is long goes on in between, in short steps: nothing else waits for its end.
-            for _ in range(_STEPS):
-                await self.clock.sleep(ROUND_S / _STEPS)
+            while self.clock.monotonic() < rests_until:
+                await self.clock.sleep(_STEP_S)
                 await self._unless_down(self._recomputation.step())
 
     async def _unless_down(self, work: Awaitable[None]) -> None:

@@ -25,6 +25,9 @@ PAGE = 500
 KEPT_AFTER = 2_000
 """Fills after which a checkpoint is kept, and so the most of an account that is read again."""
 
+_LONG = 20
+"""Pages after which an account that is still behind is named: it is not watched meanwhile."""
+
 _PROVE_EACH = 10
 """Steps for each page of a proof: what is behind is read first, and this is in no hurry."""
 
@@ -47,7 +50,7 @@ class Recomputation:
     _folds: dict[AccountID, Fold] = field(default_factory=dict, init=False)
     _unkept: dict[AccountID, int] = field(default_factory=dict, init=False)
     _agreed: dict[AccountID, _Standing] = field(default_factory=dict, init=False)
-    _behind: dict[AccountID, None] = field(default_factory=dict, init=False)
+    _behind: dict[AccountID, int] = field(default_factory=dict, init=False)
     _proofs: dict[AccountID, Fold] = field(default_factory=dict, init=False)
     _steps: int = field(default=0, init=False)
 
@@ -64,8 +67,7 @@ class Recomputation:
         """Read a page of an account that is behind; now and then, one of a proof."""
         if (account_id := next(iter(self._behind), None)) is not None:
             # To the end of the line, so that a short past need not wait for a long one.
-            del self._behind[account_id]
-            await self._follow(account_id)
+            await self._follow(account_id, self._behind.pop(account_id))
         self._steps += 1
         if self._proofs and self._steps % _PROVE_EACH == 0:
             await self._prove(next(iter(self._proofs)))
@@ -84,13 +86,15 @@ class Recomputation:
             self._folds[account_id] = fold
             self._proofs[account_id] = Fold()
 
-    async def _follow(self, account_id: AccountID) -> None:
-        """Fold what is new; once nothing follows, compare."""
+    async def _follow(self, account_id: AccountID, pages: int = 0) -> None:
+        """Fold what is new, after so many pages of it; once nothing follows, compare."""
         ledger = await self.evidence.ledger(account_id, self._folds[account_id].seq, PAGE)
         fold = self._folds[account_id] = self._folds[account_id].then(ledger.fills)
         self._unkept[account_id] = self._unkept.get(account_id, 0) + len(ledger.fills)
         if ledger.has_next:
-            self._behind[account_id] = None
+            self._behind[account_id] = pages + 1
+            if pages + 1 == _LONG:
+                logger.warning("%s is not watched until more of its fills are read", account_id)
         elif details := differences(ledger, fold, self.catalogue):
             await self.tell(account_id, f"EXPOSURE: {'; '.join(details)}")
         else:

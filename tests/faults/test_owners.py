@@ -30,7 +30,7 @@ def test_an_owner_that_was_frozen_past_its_lease_spoils_nothing(house: House, at
             house.fenced(2)
             frozen.signal(signal.SIGCONT)
         case = house.followed(follower, traded)
-    # A cancel may leave under no lease where whoever is frozen keeps the account locked for too long.
+    # A cancel may leave under no lease, where who is frozen keeps the account locked for too long.
     assert {command.epoch for command in case.records.commands if command.attempt} - {0} == {1, 2}
 
 

@@ -239,7 +239,8 @@ async def test_a_deadlock_is_begun_again_where_nothing_rests_on_it_yet(
 
 PATIENTLY = """
     SELECT set_config(setting, '30s', true) FROM unnest(ARRAY[
-        'deadlock_timeout', 'lock_timeout', 'statement_timeout', 'idle_in_transaction_session_timeout'
+        'deadlock_timeout', 'lock_timeout', 'statement_timeout',
+        'idle_in_transaction_session_timeout'
     ]) setting
 """
 """Have nothing but a deadlock that the other one finds end a transaction, however slow we are."""

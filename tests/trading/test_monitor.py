@@ -1,6 +1,8 @@
 """Monitors: what they see makes an account only reduce, and nothing that they see loosens it."""
 
+import asyncio
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -15,6 +17,7 @@ from tests.trading.builders import (
     TENANT,
     D,
     account,
+    limits,
     order,
     principal,
     quote,
@@ -25,6 +28,9 @@ from trading.account import Position, TradingState
 from trading.command import SetTradingState
 from trading.control import MassAction
 from trading.execution import Break, BreakKind
+from trading.exposure import Ledger
+from trading.ids import AccountID
+from trading.monitor import ROUND_MAX_S
 from trading.outcome import ApprovalRequired
 from trading.scope import Scope, ScopeKind
 
@@ -229,6 +235,57 @@ async def test_a_monitor_runs_in_the_owners_session_and_survives_an_outage() -> 
 
         assert house.session.is_open
         assert watched.state is REDUCING
+
+
+@pytest.mark.parametrize("planted_at_s", [0.1, 2.3, 2.8, 4.3, 5.6])
+async def test_a_wrong_ledger_is_found_within_five_seconds_while_others_move(
+    planted_at_s: float, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Reading them takes as long as it may; what is wrong has not moved, and is read at last."""
+    watched = Watched()
+    clock, store, read = watched.house.clock, watched.house.store, watched.evidence.ledger
+    crowd = [AccountID(f"crowd-{number:02}") for number in range(90)]
+    store.state.accounts |= {each: account(each) for each in crowd}
+    store.state.limits |= {each: limits(each) for each in crowd}
+    last = crowd[-1]
+
+    async def slowly(account_id: AccountID, *args: Any) -> Ledger:
+        await clock.sleep(ROUND_MAX_S / len(crowd))
+        found = await read(account_id, *args)
+        if account_id != last:
+            moved = replace(found.account, last_seq=found.account.last_seq + 1)
+            store.state.accounts[account_id] = moved
+        return found
+
+    monkeypatch.setattr(watched.evidence, "ledger", slowly)
+    running = asyncio.create_task(watched.monitor.run(crowd))
+    await clock.advance(planted_at_s)
+    assert store.state.breaks == []
+    store.state.positions[last, AAPL] = Position(account_id=last, symbol=AAPL, net_qty=D(1))
+    await clock.advance(5)
+    running.cancel()
+
+    [found] = store.state.breaks
+    assert found.account_id == last
+    assert store.state.accounts[last].trading_state is REDUCING
+    assert f"account:{last} is REDUCING: {found.detail}" in caplog.messages
+
+
+async def test_a_round_that_takes_too_long_is_told(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    watched = Watched()
+
+    async def slowly(*_: object) -> list[Break]:
+        await watched.house.clock.sleep(3)
+        return []
+
+    monkeypatch.setattr(watched.evidence, "newest_breaks", slowly)
+    running = asyncio.create_task(watched.monitor.run([ACCOUNT]))
+    await watched.house.clock.advance(3.1)
+    running.cancel()
+
+    assert "a round over 1 accounts took 3.0 s" in caplog.messages
 
 
 EVENTS = st.lists(

@@ -221,6 +221,24 @@ async def test_a_long_past_is_read_in_pages_between_the_rounds_and_then_compared
 
 
 @pytest.mark.usefixtures("small_pages")
+async def test_an_account_that_is_long_behind_is_named_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("trading.recomputation._LONG", 2)
+    watched = Watched(House(account()))
+    async with watched.house.open():
+        order = await watched.hold()
+        for number in range(8):
+            await fill(watched, order, f"late-{number}")
+        told = f"{ACCOUNT} is not watched until more of its fills are read"
+        await watched.look()
+        assert told not in caplog.messages, "three of nine fills have been read"
+        await watched.steps(10)
+
+    assert (caplog.messages.count(told), watched.unlike) == (1, [])
+
+
+@pytest.mark.usefixtures("small_pages")
 async def test_the_next_owner_reads_what_came_after_the_checkpoint() -> None:
     watched = Watched()
     async with watched.house.open():
