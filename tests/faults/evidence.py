@@ -101,6 +101,12 @@ def recorded(connection: Connection) -> Records:
     )
 
 
+def _recorded_at_leisure(connection: Connection) -> Records:
+    # A server ends who says nothing for seconds, as while many rows are taken apart.
+    connection.text("SET LOCAL idle_in_transaction_session_timeout = 0")
+    return recorded(connection)
+
+
 def traded(journal: Path) -> Market:
     """Fold an exchange's journal; a line that is still being written does not count yet.
 
@@ -135,7 +141,9 @@ async def read_store(url: str) -> Records:
     """Read all that a store has recorded, as of one moment."""
     database = database_at(url)
     try:
-        return await database.read(recorded)
+        return await database.read(
+            recorded if isinstance(database, SqliteDatabase) else _recorded_at_leisure
+        )
     finally:
         await database.close()
 

@@ -15,11 +15,17 @@ from tests.gateway.client import Client
 
 pytestmark = pytest.mark.faults
 
-PROCESSES, CLIENTS, ORDERS = 4, 16, 10_000
+PROCESSES, CLIENTS = 4, 16
+
+ORDERS = 10_000
+"""Orders of each kind."""
 
 # Far from the market and within the collar: these rest, and nothing of them is given back.
 RESTING = {"side": "BUY", "ordType": "LIMIT", "timeInForce": "GOOD_TILL_CANCEL"}
 STOCK = RESTING | {"symbol": "AAPL", "price": "222"}
+
+LANES = 4
+"""Requests that a client has under way at a time, so that each process has batches to judge."""
 
 AT_A_TIME = 10
 """How many orders a request places, one after the other: few enough for the client's patience."""
@@ -64,7 +70,8 @@ class Race:
 
     def run(self, clients: Sequence[Client], count: int) -> Counter[str]:
         """Have each client place its share of the orders, all at the same time."""
-        start, outcomes = threading.Barrier(len(clients)), Counter[str]()
+        lanes = [*clients] * LANES
+        start, outcomes = threading.Barrier(len(lanes)), Counter[str]()
         lock, failures = threading.Lock(), list[BaseException]()
 
         def place(mine: range, client: Client) -> None:
@@ -79,8 +86,8 @@ class Race:
                 outcomes.update(found)
 
         threads = [
-            threading.Thread(target=place, args=(range(number, count, len(clients)), client))
-            for number, client in enumerate(clients)
+            threading.Thread(target=place, args=(range(number, count, len(lanes)), client))
+            for number, client in enumerate(lanes)
         ]
         for thread in threads:
             thread.start()
@@ -106,14 +113,17 @@ class Race:
         raise AssertionError(f"no price for {waiting}")
 
 
-def every_twentieth(fits: str, beyond: str) -> Callable[[int], dict[str, Any]]:
-    return lambda number: STOCK | {"orderQty": beyond if number % 20 else fits}
+ONE_IN = 99
+"""Of how many orders one fits what limits each by itself: odd, so that every client has some."""
+
+
+def now_and_then(fits: str, beyond: str) -> Callable[[int], dict[str, Any]]:
+    return lambda number: STOCK | {"orderQty": beyond if number % ONE_IN else fits}
 
 
 def races() -> list[Race]:
     """Name the kinds; those of one order alone tell each order apart, the others add them up."""
-    share = ORDERS // 6
-    of_order = -(-share // 20)
+    of_order = -(-ORDERS // ONE_IN)
     return [
         Race(
             "open-orders",
@@ -133,14 +143,14 @@ def races() -> list[Race]:
             "quantity",
             {"MAX_ORDER_QTY": "4"},
             of_order,
-            every_twentieth("4", "5"),
+            now_and_then("4", "5"),
             code="QTY_EXCEEDS_MAX",
         ),
         Race(
             "notional",
             {"MAX_ORDER_NOTIONAL": "888"},
             of_order,
-            every_twentieth("4", "5"),
+            now_and_then("4", "5"),
             code="NOTIONAL_EXCEEDS_MAX",
         ),
         # Of the million, less what must remain, each order reserves 22,200.
@@ -194,11 +204,11 @@ def test_exactly_what_a_limit_admits_is_admitted(house: House) -> None:
 
     for race in found:
         limited(house, gateways[0], race)
-        outcomes = race.run(clients, ORDERS // len(found))
+        outcomes = race.run(clients, ORDERS)
 
         assert outcomes["admitted"] == race.admitted, (race.account, outcomes)
         assert set(outcomes) == {"admitted", race.code}, (race.account, outcomes)
-        assert outcomes.total() == ORDERS // len(found)
+        assert outcomes.total() == ORDERS
     case = house.balanced()
     admitted = sum(race.admitted for race in found)
     assert sum(order.is_open for order in case.market.ledger.orders.values()) == admitted
