@@ -9,14 +9,14 @@ import sqlalchemy as sa
 from persistence import tables
 from persistence.connection import Connection
 from persistence.database import Database
-from persistence.exposure import checkpoints, fills, keep
+from persistence.exposure import checkpoints, fills, fills_numbered, keep
 from persistence.limits import KnownLimits
 from persistence.loading import load
 from persistence.mapping import ACCOUNTS, BREAKS, ORDERS, POSITIONS
 from persistence.within import within
 from trading.books import Books, Wants
 from trading.execution import Break, BreakKind
-from trading.exposure import Fold, Ledger, Traded
+from trading.exposure import Fold, Ledger, Traded, by_account
 from trading.ids import AccountID
 from trading.instrument import Catalogue
 
@@ -51,6 +51,10 @@ class SqlEvidence:
     async def ledger(self, account_id: AccountID, after_seq: int, first: int) -> Ledger:
         """Return an account's ledger and its first fills after a number, as of one moment."""
         return await self._database.read(_ledger, account_id, after_seq, first)
+
+    async def ledgers(self, after_seqs: Mapping[AccountID, int]) -> Sequence[Ledger]:
+        """Return accounts' ledgers and all fills after a number of each, as of one moment."""
+        return await self._database.read(_ledgers, after_seqs)
 
     async def fills(
         self, account_id: AccountID, after_seq: int, until_seq: int, first: int
@@ -96,3 +100,25 @@ def _ledger(connection: Connection, account_id: AccountID, after_seq: int, first
         fills=later[:first],
         has_next=len(later) > first,
     )
+
+
+def _ledgers(connection: Connection, after_seqs: Mapping[AccountID, int]) -> Sequence[Ledger]:
+    mine = {"accounts": list(after_seqs)}
+    accounts = connection.items(ACCOUNTS, _ACCOUNTS, mine)
+    numbers = [
+        (account.id, seq)
+        for account in accounts
+        for seq in range(after_seqs[account.id] + 1, account.last_seq + 1)
+    ]
+    traded = fills_numbered(connection, numbers) if numbers else {}
+    positions = by_account(connection.items(POSITIONS, _POSITIONS, mine))
+    open_orders = by_account(connection.items(ORDERS, _OPEN_ORDERS, mine))
+    return [
+        Ledger(
+            account=account,
+            positions=positions.get(account.id, []),
+            open_orders=open_orders.get(account.id, []),
+            fills=traded.get(account.id, []),
+        )
+        for account in accounts
+    ]

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from persistence import tables
 from persistence.connection import Connection
-from persistence.within import within
+from persistence.within import pair_within, within
 from trading.exposure import Fold, Traded
 from trading.ids import AccountID, InstrumentID
 from trading.quantity import plain
@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 _CHECKPOINTS = tables.exposure_checkpoints
 _REVISED = tables.fills.alias("revised")
-_FILLS = (
+_TRADED = (
     sa.select(
         tables.fills.c.seq,
         tables.fills.c.symbol,
@@ -37,13 +37,15 @@ _FILLS = (
             _REVISED.c.exec_id == tables.fills.c.exec_ref_id,
         ),
     )
-    .where(
-        tables.fills.c.account_id == sa.bindparam("account_id"),
-        tables.fills.c.seq > sa.bindparam("after_seq"),
-        tables.fills.c.seq <= sa.bindparam("until_seq"),
-    )
     .order_by(tables.fills.c.seq)
-    .limit(sa.bindparam("first"))
+)
+_FILLS = _TRADED.where(
+    tables.fills.c.account_id == sa.bindparam("account_id"),
+    tables.fills.c.seq > sa.bindparam("after_seq"),
+    tables.fills.c.seq <= sa.bindparam("until_seq"),
+).limit(sa.bindparam("first"))
+_NUMBERED = _TRADED.add_columns(tables.fills.c.account_id).where(
+    pair_within(tables.fills.c.account_id, tables.fills.c.seq, "numbers")
 )
 _KEPT = sa.select(_CHECKPOINTS).where(within(_CHECKPOINTS.c.account_id, "accounts"))
 # A fold that is honest is right, whoever made it and when: so this needs no lock of the account.
@@ -67,6 +69,16 @@ def fills(
     """Read the first fills between two sequence numbers, the later one included."""
     values = {"account_id": account_id, "after_seq": after_seq, "until_seq": until_seq}
     return [Traded(*row) for row in connection.rows(_FILLS, values | {"first": first})]
+
+
+def fills_numbered(
+    connection: Connection, numbers: Collection[tuple[AccountID, int]]
+) -> Mapping[AccountID, Sequence[Traded]]:
+    """Read those reports of accounts that are fills, by account, in the order of their numbers."""
+    found: dict[AccountID, list[Traded]] = {}
+    for *traded, account_id in connection.rows(_NUMBERED, {"numbers": numbers}):
+        found.setdefault(account_id, []).append(Traded(*traded))
+    return found
 
 
 def checkpoints(

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from trading.account import Account, Position, reservation
 from trading.execution import ExecType
-from trading.ids import InstrumentID
+from trading.ids import AccountID, InstrumentID
 from trading.instrument import Catalogue
 from trading.order import Order, Side
 from trading.quantity import ONE, ZERO, Qty, plain
@@ -77,6 +78,19 @@ class Fold:
             for symbol, kept, fresh in pairs
             if kept != fresh
         ]
+
+
+class _OfAccount(Protocol):
+    @property
+    def account_id(self) -> AccountID: ...
+
+
+def by_account[T: _OfAccount](items: Iterable[T]) -> Mapping[AccountID, Sequence[T]]:
+    """Sort items by their accounts, in the order that they have; absent is who has none."""
+    found: dict[AccountID, list[T]] = {}
+    for item in items:
+        found.setdefault(item.account_id, []).append(item)
+    return found
 
 
 def differences(ledger: Ledger, fold: Fold, catalogue: Catalogue) -> list[str]:

@@ -7,12 +7,12 @@ evidence for itself: beside it, slowly, all fills are folded anew, account after
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from trading.account import Account, Position
 from trading.books import Books
-from trading.exposure import Fold, differences
+from trading.exposure import Fold, Ledger, by_account, differences
 from trading.ids import AccountID
 from trading.instrument import Catalogue
 from trading.store import Evidence, StoreUnavailable
@@ -57,11 +57,23 @@ class Recomputation:
     async def look(self, seen: Books) -> None:
         """Compare each account that is not as it was when it agreed; read a page of it at most."""
         await self._begin(seen)
-        positions = _by_account(seen)
+        positions = by_account(seen.positions.values())
+        near, far = dict[AccountID, int](), list[AccountID]()
         for account in seen.accounts.values():
-            standing = _standing(account, positions[account.id])
-            if account.id not in self._behind and self._agreed.get(account.id) != standing:
-                await self._follow(account.id)
+            standing = _standing(account, positions.get(account.id, ()))
+            if account.id in self._behind or self._agreed.get(account.id) == standing:
+                continue
+            new = account.last_seq - self._read_to(account.id)
+            if new < PAGE:
+                near[account.id] = new
+            else:
+                far.append(account.id)
+        for some in _pages(near):
+            after_seqs = {account_id: self._read_to(account_id) for account_id in some}
+            for ledger in await self.evidence.ledgers(after_seqs):
+                await self._take(ledger)
+        for account_id in far:
+            await self._follow(account_id)
 
     async def step(self) -> None:
         """Read a page of an account that is behind; now and then, one of a proof."""
@@ -86,9 +98,19 @@ class Recomputation:
             self._folds[account_id] = fold
             self._proofs[account_id] = Fold()
 
+    def _read_to(self, account_id: AccountID) -> int:
+        """Return the number of the last report of which it is known whether it is a fill."""
+        agreed, *_ = self._agreed.get(account_id, (0,))
+        return max(self._folds[account_id].seq, agreed)
+
     async def _follow(self, account_id: AccountID, pages: int = 0) -> None:
-        """Fold what is new, after so many pages of it; once nothing follows, compare."""
+        """Read a page of what is new, after so many others."""
         ledger = await self.evidence.ledger(account_id, self._folds[account_id].seq, PAGE)
+        await self._take(ledger, pages)
+
+    async def _take(self, ledger: Ledger, pages: int = 0) -> None:
+        """Fold what is new; once nothing follows, compare."""
+        account_id = ledger.account.id
         fold = self._folds[account_id] = self._folds[account_id].then(ledger.fills)
         self._unkept[account_id] = self._unkept.get(account_id, 0) + len(ledger.fills)
         if ledger.has_next:
@@ -152,12 +174,17 @@ async def recounted(
         yield len(ledger.fills), [f"EXPOSURE: {each}" for each in found]
 
 
-def _by_account(seen: Books) -> Mapping[AccountID, Sequence[Position]]:
-    held: dict[AccountID, list[Position]] = {each: [] for each in seen.accounts}
-    for position in seen.positions.values():
-        if position.account_id in held:
-            held[position.account_id].append(position)
-    return held
+def _pages(near: Mapping[AccountID, int]) -> Iterator[Sequence[AccountID]]:
+    """Put accounts together whose new reports, and they themselves, make a page."""
+    page, size = list[AccountID](), 0
+    for account_id, new in near.items():
+        if page and size + new >= PAGE:
+            yield page
+            page, size = [], 0
+        page.append(account_id)
+        size += new + 1
+    if page:
+        yield page
 
 
 def _standing(account: Account, positions: Sequence[Position]) -> _Standing:

@@ -127,6 +127,12 @@ class Evidence(Protocol):
     async def ledger(self, account_id: AccountID, after_seq: int, first: int) -> Ledger:
         """Return an account's ledger and its first fills after a number, as of one moment."""
 
+    async def ledgers(self, after_seqs: Mapping[AccountID, int]) -> Sequence[Ledger]:
+        """Return accounts' ledgers and all fills after a number of each, as of one moment.
+
+        For those of whom little is new: what each has reported since is asked for one by one.
+        """
+
     async def fills(
         self, account_id: AccountID, after_seq: int, until_seq: int, first: int
     ) -> Sequence[Traded]:

@@ -55,6 +55,19 @@ async def test_a_ledger_comes_with_the_first_fills_after_a_number(store: SqlStor
     assert (await store.evidence.ledger(B, 0, 2)).fills == []
 
 
+async def test_ledgers_come_together_each_with_what_is_new_of_it(store: SqlStore) -> None:
+    await save(store, place("1"))
+    for name, qty in ("f1", 4), ("f2", 2), ("f3", 1):
+        await save(store, filled(name, qty), order_ids={ONE})
+    of_a = await store.evidence.ledger(A, 2, 9)
+    of_b = await store.evidence.ledger(B, 0, 9)
+
+    assert [each.last_qty for each in of_a.fills] == [Decimal(2), Decimal(1)]
+    assert list(await store.evidence.ledgers({A: 2, B: 0})) == [of_a, of_b]
+    assert list(await store.evidence.ledgers({B: 0})) == [of_b]
+    assert [each.fills for each in await store.evidence.ledgers({A: 4})] == [[]]
+
+
 async def test_a_revision_comes_with_what_it_revises_however_long_ago(store: SqlStore) -> None:
     await save(store, place("1", "2", side=Side.SELL))
     await save(store, filled("f1", 4), order_ids={ONE})

@@ -1,8 +1,8 @@
 """Monitors: what they see makes an account only reduce, and nothing that they see loosens it."""
 
 import asyncio
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -243,21 +243,22 @@ async def test_a_wrong_ledger_is_found_within_five_seconds_while_others_move(
 ) -> None:
     """Reading them takes as long as it may; what is wrong has not moved, and is read at last."""
     watched = Watched()
-    clock, store, read = watched.house.clock, watched.house.store, watched.evidence.ledger
+    clock, store, read = watched.house.clock, watched.house.store, watched.evidence.ledgers
     crowd = [AccountID(f"crowd-{number:02}") for number in range(90)]
     store.state.accounts |= {each: account(each) for each in crowd}
     store.state.limits |= {each: limits(each) for each in crowd}
     last = crowd[-1]
 
-    async def slowly(account_id: AccountID, *args: Any) -> Ledger:
-        await clock.sleep(ROUND_MAX_S / len(crowd))
-        found = await read(account_id, *args)
-        if account_id != last:
-            moved = replace(found.account, last_seq=found.account.last_seq + 1)
-            store.state.accounts[account_id] = moved
+    async def slowly(after_seqs: Mapping[AccountID, int]) -> Sequence[Ledger]:
+        await clock.sleep(ROUND_MAX_S * len(after_seqs) / len(crowd))
+        found = await read(after_seqs)
+        for account_id in after_seqs.keys() - {last}:
+            held = store.state.accounts[account_id]
+            store.state.accounts[account_id] = replace(held, last_seq=held.last_seq + 1)
         return found
 
-    monkeypatch.setattr(watched.evidence, "ledger", slowly)
+    monkeypatch.setattr("trading.recomputation.PAGE", 10)
+    monkeypatch.setattr(watched.evidence, "ledgers", slowly)
     running = asyncio.create_task(watched.monitor.run(crowd))
     await clock.advance(planted_at_s)
     assert store.state.breaks == []

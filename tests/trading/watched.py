@@ -68,6 +68,9 @@ class MemoryEvidence:
             has_next=len(later) > first,
         )
 
+    async def ledgers(self, after_seqs: Mapping[AccountID, int]) -> Sequence[Ledger]:
+        return [await self.ledger(each, seq, 1 << 30) for each, seq in after_seqs.items()]
+
     async def fills(
         self, account_id: AccountID, after_seq: int, until_seq: int, first: int
     ) -> Sequence[Traded]:
