@@ -33,7 +33,9 @@ RULES: Mapping[str, tuple[re.Pattern[str], str]] = {
     ),
     "the value of a telling name": (
         re.compile(
-            rf"""(?ix) ([\w-]*(?:{_NAMES})[\w-]*) (["']?[ \t]*=[ \t]*|["'][ \t]*:[ \t]*)
+            # A word is looked at once, from its beginning: it may be as long as a body.
+            rf"""(?ix) (?<![\w-]) (?=[\w-]*(?:{_NAMES})) ([\w-]++)
+            (["']?[ \t]*=[ \t]*|["'][ \t]*:[ \t]*)
             (?: "[^"]*" | '[^']*' | [^\s,;&}})\]<]+ )"""
         ),
         rf"\1\2{SHOWN}",

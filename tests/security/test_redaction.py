@@ -84,3 +84,12 @@ def test_what_is_no_secret_stays(text: str) -> None:
 @given(st.text())
 def test_any_text_is_redacted_once_and_for_all(text: str) -> None:
     assert redact(redact(text)) == redact(text)
+
+
+@pytest.mark.parametrize("word", ["x", "token", "token-", "pass"])
+def test_a_word_as_long_as_a_body_is_looked_at_once(word: str) -> None:
+    """A caller may send one, and an error may quote it."""
+    text = word * (262_144 // len(word))
+
+    assert redact(text) == text
+    assert redact(f"{text}token={CANARY}").endswith("token=[redacted]")
