@@ -33,6 +33,7 @@ from resolvers.root import Schema
 from security.credentials import Credentials
 from security.rates import LocalAccount, Rates
 from serving.document import Registry
+from serving.hub import Hub
 from serving.operation import Operations
 from serving.protocol import SocketProtocol
 from serving.refusals import Refusals
@@ -138,6 +139,7 @@ def drawbridge() -> tuple[list[BaseRoute], Callable[[int, int], Awaitable[None]]
         authenticate=authenticate,
         ids=ids,
         clock=clock,
+        hub=Hub(ids),
     )
     return [WebSocketRoute("/graphql", SocketEndpoint(house))], tell
 

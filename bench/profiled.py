@@ -33,12 +33,16 @@ PARTS = {
     "database": ("persistence", "sqlalchemy", "sqlite3", "asyncpg"),
     "broker": ("brokers",),
     "bus": ("events", "broadcaster", "aio_pika", "aiormq"),
-    "telemetry": ("logging", "gateway/log", "opentelemetry"),
+    "telemetry": ("logging", "gateway/log", "gateway/telemetry", "opentelemetry", "requests"),
 }
 _ELSE = "event loop"
 
 # A thread that has just finished is found waiting, and belongs to whoever gives it work.
-_THREADS = {"store": "database", "paper-journal": "broker"}
+_THREADS = {
+    "store": "database",
+    "paper-journal": "broker",
+    "OtelBatchSpanRecordProcessor": "telemetry",
+}
 
 
 class Sampler:

@@ -65,8 +65,12 @@ class Handoff(BroadcastBackend):
         """Turn messages of a channel away."""
         self._channels.discard(group)
 
-    async def publish(self, channel: str, message: bytes) -> None:
-        """Hand a message over, and wait while too many are held. With no listener it is lost."""
+    async def publish(self, channel: str, message: bytes, traceparent: str | None = None) -> None:
+        """Hand a message over, and wait while too many are held. With no listener it is lost.
+
+        Nobody within this process needs to be told of its trace.
+        """
+        del traceparent
         if channel in self._channels:
             await self._waiting.put(Event(channel, message.decode()))
 

@@ -41,6 +41,9 @@ PREFETCH = 256
 _DATABASE = "database"
 """The header that names the database of which a message tells."""
 
+_TRACEPARENT = "traceparent"
+"""The header that names the trace of an order that it tells of, as W3C Trace Context has it."""
+
 _LASTING = frozenset({Channel.REPORTS, Channel.STATES})
 
 
@@ -86,10 +89,12 @@ class RabbitBus:
             tasks.create_task(_kept(self._publisher.serve, "publishing", self._clock))
             tasks.create_task(_kept(self._listener.serve, "listening", self._clock))
 
-    async def publish(self, channel: Channel, message: bytes) -> None:
+    async def publish(
+        self, channel: Channel, message: bytes, traceparent: str | None = None
+    ) -> None:
         """Hand a message over, and wait until RabbitMQ confirms it. Raises BusUnavailable."""
         await self._handoff.publish(channel, message)
-        await self._publisher.publish(channel, message)
+        await self._publisher.publish(channel, message, traceparent)
 
 
 async def _kept(
@@ -191,15 +196,16 @@ class _Publisher:
             finally:
                 self._open = None
 
-    async def publish(self, channel: Channel, message: bytes) -> None:
+    async def publish(self, channel: Channel, message: bytes, traceparent: str | None) -> None:
         if self._open is None:
             raise BusUnavailable("there is no connection to RabbitMQ")
         line, exchange = self._open
         # A quote or a ring is worth nothing when it has waited.
         await self._wait_while_blocked(line, PUBLISH_WITHIN_S if channel in _LASTING else 0)
+        wrapped = self._wrapped(channel, message, traceparent)
         try:
             async with asyncio.timeout(PUBLISH_WITHIN_S):
-                await exchange.publish(self._wrapped(channel, message), channel, mandatory=False)
+                await exchange.publish(wrapped, channel, mandatory=False)
         except TimeoutError:
             await self._wait_while_blocked(line, 0)
             # Nobody blocks it and nothing is confirmed: the connection is dead at the other end, or
@@ -220,14 +226,17 @@ class _Publisher:
         except ConnectionError as error:
             raise BusUnavailable(_said(error)) from error
 
-    def _wrapped(self, channel: Channel, message: bytes) -> Message:
+    def _wrapped(self, channel: Channel, message: bytes, traceparent: str | None) -> Message:
         lasting = channel in _LASTING
+        headers = self._headers
+        if traceparent is not None:
+            headers = {**headers, _TRACEPARENT: traceparent}
         return Message(
             message,
             content_type="application/json",
             type=channel,
             app_id=self._process,
-            headers=self._headers,
+            headers=headers,
             delivery_mode=DeliveryMode.PERSISTENT if lasting else DeliveryMode.NOT_PERSISTENT,
         )
 

@@ -13,7 +13,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from typing import Protocol
 
 from events.codec import Channel, ReportBatch, Reports, StateChanges, encode
@@ -21,6 +22,7 @@ from trading.control import TradingStateChange
 from trading.execution import Report
 from trading.ids import AccountID
 from trading.ports import Clock
+from trading.probe import NO_PROBE, Leg, Probe
 from trading.store import Reads, StoreUnavailable
 
 logger = logging.getLogger(__name__)
@@ -28,6 +30,7 @@ logger = logging.getLogger(__name__)
 POLL_S = 0.25
 ROWS_PER_ROUND = 128
 REPORTS_PER_MESSAGE = 256
+TRACES_PER_MESSAGE = 32
 STATES_KEPT = 1024
 PAUSE_MIN_S, PAUSE_MAX_S = 0.1, 5.0
 
@@ -53,6 +56,10 @@ class OutboxRow(Protocol):
     def last_seq(self) -> int:
         """The last report, that one included."""
 
+    @property
+    def traceparents(self) -> str | None:
+        """The traces that the reports belong to, with a blank between them."""
+
 
 class Outbox(Protocol):
     """The rows that commits have left to be published."""
@@ -71,8 +78,13 @@ class BusUnavailable(Exception):
 class Bus(Protocol):
     """What carries messages to every process, or to this one alone."""
 
-    async def publish(self, channel: Channel, message: bytes) -> None:
-        """Hand a message over, within bounds of time. Raises BusUnavailable."""
+    async def publish(
+        self, channel: Channel, message: bytes, traceparent: str | None = None
+    ) -> None:
+        """Hand a message over, within bounds of time. Raises BusUnavailable.
+
+        `traceparent` is of the span that publishes it, for whoever consumes it elsewhere.
+        """
 
 
 class Relay:
@@ -94,10 +106,11 @@ class Relay:
         bus: Bus,
         clock: Clock,
         is_followed: Callable[[AccountID], bool] = lambda _: True,
+        probe: Probe = NO_PROBE,
     ) -> None:
         """Take its parts; nothing runs before `run`."""
         self._outbox, self._reads, self._bus, self._clock = outbox, reads, bus, clock
-        self._is_followed = is_followed
+        self._is_followed, self._probe = is_followed, probe
         self._rung = asyncio.Event()
         self._states: deque[TradingStateChange] = deque(maxlen=STATES_KEPT)
         self._unmarked: set[int] = set()
@@ -175,8 +188,14 @@ class Relay:
 
         What comes after one that failed waits for it: it would come too early.
         """
-        for message in _messages(rows, await self._read(rows)):
-            await self._bus.publish(Channel.REPORTS, message)
+        log = await self._read(rows)
+        for message in _messages(rows, log):
+            about: Mapping[str, str | int] = {"channel": Channel.REPORTS, "reports": len(log)}
+            with ExitStack() as legs:
+                begun = (self._probe.begin(Leg.PUBLISH, each, **about) for each in _traces(rows))
+                spans = [legs.enter_context(span) for span in begun]
+                traceparent = spans[0].traceparent if spans else None
+                await self._bus.publish(Channel.REPORTS, message, traceparent)
         self._unmarked.update(row.id for row in rows)
 
     async def _mark(self) -> None:
@@ -192,6 +211,12 @@ class Relay:
             found = await self._reads.reports_at(keys[first : first + REPORTS_PER_MESSAGE])
             log |= {(report.account_id, report.seq): report for report in found}
         return log
+
+
+def _traces(rows: Iterable[OutboxRow]) -> Sequence[str]:
+    """Return the traces of rows, each once, as many as one message is told of to them."""
+    found = dict.fromkeys(each for row in rows for each in (row.traceparents or "").split())
+    return list(found)[:TRACES_PER_MESSAGE]
 
 
 def _seqs(row: OutboxRow) -> range:

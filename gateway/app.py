@@ -15,6 +15,7 @@ from gateway.token import development_token
 from security.roles import Role
 from serving import graphiql
 from serving.http import HttpEndpoint
+from serving.hub import Hub
 from serving.operation import Operations
 from serving.socket import House
 from serving.websocket import SocketEndpoint
@@ -38,6 +39,7 @@ def application(gateway: Gateway, settings: Settings) -> ASGIApp:
         rates=gateway.rates,
         refusals=gateway.refusals,
         deadline_s=settings.operation_deadline_s,
+        probe=gateway.probe,
     )
     http = HttpEndpoint(
         operations=operations,
@@ -52,6 +54,7 @@ def application(gateway: Gateway, settings: Settings) -> ASGIApp:
         authenticate=authenticate,
         ids=gateway.ids,
         clock=gateway.clock,
+        hub=Hub(gateway.ids),
         proxies=settings.trusted_proxies,
     )
     gateway.revocations.tell(house.look_again)

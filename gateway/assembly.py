@@ -45,6 +45,7 @@ from trading.monitor import Monitor
 from trading.permission import Principal
 from trading.permit import Permits
 from trading.ports import Broker, Doorbell, MarketClock, Prices, Quotes, Streams
+from trading.probe import Probe
 from trading.recorder import Recorder
 from trading.revocation import RevocationDesk
 from trading.sealing import Sealer
@@ -77,6 +78,7 @@ class Parts:
     streams: Streams
     permits: Permits
     control: ControlDesk
+    probe: Probe
     known: KnownOrders = field(default_factory=KnownOrders)
     emergency: EmergencyDesk | None = None
 
@@ -136,6 +138,7 @@ class Parts:
             known=self.known,
             wind_down=self.wind_down(),
             monitor=self.monitor(epoch),
+            probe=self.probe,
         )
 
 
@@ -155,6 +158,7 @@ class Gateway:
     schema: Schema
     registry: Registry
     new_context: Callable[[Principal], Context]
+    probe: Probe
     catalogue: Catalogue
     failed: asyncio.Event
     """Set when a part of it has died, and the process must end to be started again."""
@@ -205,6 +209,7 @@ async def assembled(
         clock=parts.clock,
         known=parts.known,
         permits=parts.permits,
+        probe=parts.probe,
     )
     schema = Schema(parts.settings.bounds)
     registry = Registry(parts.store.documents, schema, parts.clock)
@@ -228,6 +233,7 @@ async def assembled(
             ids=parts.ids,
             schema=schema,
             registry=registry,
+            probe=parts.probe,
             catalogue=parts.catalogue,
             new_context=lambda principal: context(
                 principal=principal, reads=parts.store.reads_of(principal.tenant_id)

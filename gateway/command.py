@@ -12,7 +12,7 @@ from brokers.documents import DocumentError
 from brokers.paper.journal import JournalError
 from brokers.paper.server import CannotListen
 from brokers.quotes.replay import ReplayError
-from gateway import config, control, document, permissions
+from gateway import config, control, document, permissions, tracing
 from gateway.account import NewAccount, add_account, migrate
 from gateway.arguments import DESTINATIONS, MODES, OPTIONS
 from gateway.audit import run_audit
@@ -114,7 +114,8 @@ def _run(options: argparse.Namespace) -> int:
             print(asyncio.run(migrate(settings, options.grant_to)))
         case "check-config":
             config.check(settings)
-            print(config.describe(settings))
+            exporter = "otlp" if tracing.is_asked_for(os.environ) else "none"
+            print(f"{config.describe(settings)}\nOTEL_TRACES_EXPORTER={exporter}")
         case _:
             raise AssertionError(f"the parser let {options.command} through")
     return 0

@@ -33,6 +33,7 @@ from trading.instrument import Catalogue
 from trading.marketdata import QuoteDesk
 from trading.permit import Permits
 from trading.ports import MarketData
+from trading.probe import NO_PROBE, Probe
 from trading.quote import Quote
 
 _FOR_EVER = 1 << 63
@@ -56,7 +57,9 @@ async def seeded_store(settings: Settings, catalogue: Catalogue, clock: SystemCl
 
 
 @asynccontextmanager
-async def running(settings: Settings, source: MarketData) -> AsyncIterator[Gateway]:
+async def running(
+    settings: Settings, source: MarketData, probe: Probe = NO_PROBE
+) -> AsyncIterator[Gateway]:
     """Start a gateway, recovery first, and stop it in the opposite order.
 
     Raises StoreRefused, JournalError, IssuerRefused, and BrokerError where recovery fails.
@@ -85,6 +88,7 @@ async def running(settings: Settings, source: MarketData) -> AsyncIterator[Gatew
             bus=bus,
             clock=clock,
             is_followed=news.is_followed,
+            probe=probe,
         )
         quotes = QuoteDesk(
             source=source,
@@ -110,6 +114,7 @@ async def running(settings: Settings, source: MarketData) -> AsyncIterator[Gatew
             streams=streams,
             permits=permits,
             control=ControlDesk(store=store, permits=permits, doorbell=relay, clock=clock, ids=ids),
+            probe=probe,
         )
         background.start(parts.halt_file().run(), parts.sealer().run())
         # The lock of the data directory is the lease here: whoever has it is the only process.

@@ -6,6 +6,7 @@ import asyncio
 import gc
 import json
 import logging
+import os
 import signal
 import socket
 from collections.abc import AsyncIterator, Iterator
@@ -22,9 +23,11 @@ from gateway.config import Role as ProcessRole
 from gateway.market import market_data
 from gateway.system import SystemClock
 from gateway.token import development_token
+from gateway.tracing import traced
 from security.roles import Role
 from serving.protocol import SocketProtocol
 from trading.instrument import Instrument
+from trading.probe import Probe
 from trading.quantity import plain, use_exact_arithmetic
 
 logger = logging.getLogger(__name__)
@@ -41,8 +44,8 @@ def serve(settings: Settings) -> None:
     """
     log.configure(settings.log_level)
     use_exact_arithmetic()
-    with _listen(settings) as listener:
-        uvloop.run(_serve(settings, listener))
+    with _listen(settings) as listener, traced(settings, os.environ) as probe:
+        uvloop.run(_serve(settings, listener, probe))
 
 
 def _listen(settings: Settings) -> socket.socket:
@@ -72,19 +75,19 @@ class _Server(uvicorn.Server):
 
 
 @asynccontextmanager
-async def _running(settings: Settings) -> AsyncIterator[tuple[Gateway, Instrument]]:
+async def _running(settings: Settings, probe: Probe) -> AsyncIterator[tuple[Gateway, Instrument]]:
     """Run the kind of gateway that is set; name an instrument that it can trade at once."""
     if settings.is_shared:
-        async with shared.running(settings) as gateway:
+        async with shared.running(settings, probe) as gateway:
             yield gateway, next(iter(gateway.catalogue))
     else:
         source = market_data(settings, SystemClock())
-        async with embedded.running(settings, source) as gateway:
+        async with embedded.running(settings, source, probe) as gateway:
             yield gateway, source.instruments[0]
 
 
-async def _serve(settings: Settings, listener: socket.socket) -> None:
-    async with _running(settings) as (gateway, quoted):
+async def _serve(settings: Settings, listener: socket.socket, probe: Probe) -> None:
+    async with _running(settings, probe) as (gateway, quoted):
         server = _Server(
             uvicorn.Config(
                 application(gateway, settings),
@@ -119,6 +122,7 @@ def _spare_the_collector() -> None:
     """
     gc.collect()
     gc.freeze()
+    logger.info("%d objects are kept for good, and never looked through", gc.get_freeze_count())
     gc.set_threshold(_YOUNG_MAX, *gc.get_threshold()[1:])
 
 

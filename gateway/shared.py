@@ -48,6 +48,7 @@ from trading.owner import SessionOwner
 from trading.permit import Permits
 from trading.ports import Broker, MarketClock
 from trading.prices import StorePrices
+from trading.probe import NO_PROBE, Probe
 from trading.store import StoreUnavailable
 
 logger = logging.getLogger(__name__)
@@ -89,7 +90,7 @@ class _HeardTime:
 
 
 @asynccontextmanager
-async def running(settings: Settings) -> AsyncIterator[Gateway]:
+async def running(settings: Settings, probe: Probe = NO_PROBE) -> AsyncIterator[Gateway]:
     """Start a process among many, and stop it so that a successor need not wait.
 
     Raises ConfigError, StoreRefused, IssuerRefused, and Unavailable where the exchange is not to
@@ -115,14 +116,14 @@ async def running(settings: Settings) -> AsyncIterator[Gateway]:
             QuoteCache.opened(where, settings.environment, database, clock, login)
         )
         background = await stack.enter_async_context(Background.opened())
-        events = _events(settings, elsewhere, store, cache, clock, process, database)
+        events = _events(settings, elsewhere, store, cache, clock, process, database, probe)
         background.start(*events.works(), cache.run())
         market: MarketClock = source.clock if source else _HeardTime(events.news, clock)
         provide_calendars(store.catalogue, market)
         journal = FileEmergencyJournal(settings.data, process, database)
         stack.callback(journal.close)
         identity = await stack.enter_async_context(identified(settings, clock, ids, database))
-        parts = _parts(settings, store, events, journal, market, ids, identity)
+        parts = _parts(settings, store, events, journal, market, ids, identity, probe)
         answers = Answers(store, clock)
         owner = _owner(parts, process, answers)
         events.doorbell.answer(settings.broker, owner.wake)
@@ -213,6 +214,7 @@ def _events(
     clock: SystemClock,
     process: str,
     database: str,
+    probe: Probe,
 ) -> _Events:
     handoff = Handoff()
     bus = RabbitBus(
@@ -225,7 +227,7 @@ def _events(
     )
     shards = Shards(leases=store.leases, clock=clock, process=process)
     outbox = LeasedOutbox(store.outbox, shards)
-    relay = Relay(outbox=outbox, reads=store.reads, bus=bus, clock=clock)
+    relay = Relay(outbox=outbox, reads=store.reads, bus=bus, clock=clock, probe=probe)
     doorbell = SharedDoorbell(bus=bus, relay=relay, shards=shards, clock=clock)
     news = News(handoff, clock, doorbell.hear)
     heard = HeardQuotes(
@@ -256,6 +258,7 @@ def _parts(
     market: MarketClock,
     ids: TimeOrderedIds,
     identity: Identity,
+    probe: Probe,
 ) -> Parts:
     clock, known = SystemClock(), KnownOrders()
     permits = Permits(clock)
@@ -281,6 +284,7 @@ def _parts(
         ),
         known=known,
         emergency=EmergencyDesk(journal=journal, known=known, open_broker=open_broker, clock=clock),
+        probe=probe,
     )
 
 

@@ -19,12 +19,16 @@ from trading.store import shard_of
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutboxRow:
-    """The reports of one account that one transaction committed: a range without gaps."""
+    """The reports of one account that one transaction committed: a range without gaps.
+
+    `traceparents` are of the traces that they belong to, with a blank between them.
+    """
 
     id: int
     account_id: AccountID
     first_seq: int
     last_seq: int
+    traceparents: str | None = None
 
 
 _ROWS = Rows(OutboxRow, tables.outbox)

@@ -33,12 +33,16 @@ from persistence.rows import Rows, Values, Way
 from trading.books import Books
 from trading.control import TradingStateChange
 from trading.decision import Judged, RiskDecision
-from trading.execution import ExecutionReport, OrderCancelReject, Report
+from trading.execution import ExecutionReport, OrderCancelReject
 from trading.ids import AccountID, ClOrdID
+from trading.probe import traces
 from trading.store import shard_of
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
+
+TRACES_MAX = 32
+"""Of how many traces a row of the outbox tells at most."""
 
 
 def save(connection: Connection, books: Books) -> None:
@@ -79,7 +83,7 @@ def _notices(books: Books) -> Iterator[Change]:
     if books.cursor is not None:
         broker, position = books.cursor
         yield Change(Way.PUT, tables.stream_cursors, [{"broker": broker, "position": position}])
-    yield _insert(tables.outbox, _outbox(books.new_reports))
+    yield _insert(tables.outbox, _outbox(books))
 
 
 def _put[T: DataclassInstance](of: Rows[T], items: Iterable[T]) -> Change:
@@ -114,17 +118,21 @@ def _numbered(change: TradingStateChange) -> Values:
     return {name: value for name, value in STATE_CHANGES.values(change).items() if name != "id"}
 
 
-def _outbox(reports: Sequence[Report]) -> list[Values]:
+def _outbox(books: Books) -> list[Values]:
     """Say which reports are new: one range per account, as its sequence has no gaps."""
     seqs: dict[AccountID, list[int]] = {}
-    for report in reports:
+    for report in books.new_reports:
         seqs.setdefault(report.account_id, []).append(report.seq)
+    traced: dict[AccountID, set[str]] = {}
+    for traceparent, order_id in traces(books):
+        traced.setdefault(books.orders[order_id].account_id, set()).add(traceparent)
     return [
         {
             "account_id": account_id,
             "first_seq": min(each),
             "last_seq": max(each),
             "shard": shard_of(account_id),
+            "traceparents": " ".join(sorted(traced.get(account_id, ()))[:TRACES_MAX]) or None,
         }
         for account_id, each in sorted(seqs.items())
     ]

@@ -175,6 +175,8 @@ class Context:
     links: Links
     address: str = ""
     """Where the caller's connection came from, as the record of acts has it."""
+    traceparent: str | None = None
+    """The operation's trace, where it is traced: it goes on with the commands that it gives."""
     rows: int = FIRST_MAX
     """How many rows of a list a page may have, which a registered document may raise."""
     _accounts: DataLoader[AccountID, Account] | None = field(default=None, init=False)

@@ -124,7 +124,7 @@ async def preview_order(
     ],
 ) -> trading.decision.RiskDecision:
     """Judge an order and place nothing. Raises InputRefused."""
-    outcome = await info.context.desk.preview(info.context.caller, _place(order))
+    outcome = await info.context.desk.preview(info.context.caller, _place(order, info))
     match outcome:
         case InvalidInput():
             raise InputRefused(outcome.errors)
@@ -138,7 +138,7 @@ async def place_order(
     wait_for: Wait = WaitFor.COMMIT,
 ) -> PlaceResult:
     """Place an order."""
-    return await info.context.desk.place(info.context.caller, _place(order), wait_for)
+    return await info.context.desk.place(info.context.caller, _place(order, info), wait_for)
 
 
 async def replace_order(
@@ -156,6 +156,7 @@ async def replace_order(
         order_qty=change.order_qty,
         price=change.price,
         stop_px=change.stop_px,
+        traceparent=info.context.traceparent,
     )
     return await info.context.desk.replace(info.context.caller, command, wait_for)
 
@@ -172,6 +173,7 @@ async def cancel_order(
         account_id=AccountID(cancel.account_id),
         cl_ord_id=ClOrdID(cancel.cl_ord_id),
         target=_target(cancel.target),
+        traceparent=info.context.traceparent,
     )
     return await info.context.desk.cancel(info.context.caller, command, wait_for)
 
@@ -188,11 +190,12 @@ async def cancel_all_orders(
         cl_ord_id=ClOrdID(cancel.cl_ord_id),
         symbol=cancel.symbol,
         side=cancel.side,
+        traceparent=info.context.traceparent,
     )
     return await info.context.desk.cancel_all(info.context.caller, command)
 
 
-def _place(order: PlaceOrderInput) -> trading.command.PlaceOrder:
+def _place(order: PlaceOrderInput, info: Info) -> trading.command.PlaceOrder:
     return trading.command.PlaceOrder(
         account_id=AccountID(order.account_id),
         cl_ord_id=ClOrdID(order.cl_ord_id),
@@ -207,6 +210,7 @@ def _place(order: PlaceOrderInput) -> trading.command.PlaceOrder:
         reduce_only=order.reduce_only,
         strategy_id=order.strategy_id,
         manual_order_indicator=order.manual_order_indicator,
+        traceparent=info.context.traceparent,
     )
 
 

@@ -19,7 +19,7 @@ from starlette.types import Receive, Scope, Send
 
 from security.credentials import INVALID_TOKEN
 from security.credentials import Refused as Rejected
-from serving import graphiql, negotiation
+from serving import graphiql, negotiation, tracing
 from serving.caller import Proxies, shown
 from serving.negotiation import MediaType
 from serving.operation import (
@@ -37,6 +37,7 @@ from trading.ids import base62
 from trading.outcome import AuthenticationUnavailable, RateExceeded, Unauthenticated
 from trading.permission import Principal
 from trading.ports import IdSource
+from trading.probe import Leg, Span
 from trading.store import StoreUnavailable
 
 log = logging.getLogger(__name__)
@@ -65,7 +66,7 @@ class NotServed(Exception):
     ) -> None:
         """Take the status, and headers with `_` for `-`."""
         super().__init__(message)
-        self.status, self.message = status, message
+        self.status, self.message, self.code = status, message, code
         self.extensions: dict[str, object] = {"code": code}
         self.headers = [(name.replace("_", "-").lower(), each) for name, each in headers.items()]
 
@@ -91,15 +92,24 @@ class HttpEndpoint:
             await page(scope, receive, send)
             return
         media_type = negotiation.negotiate(accept)
-        try:
-            status, body = await self._answer(scope, receive, headers, media_type)
-            extra: list[tuple[str, str]] = []
-        except NotServed as refused:
-            status, body, extra = refused.status, _error(refused), refused.headers
-        await _send(send, status, body, media_type or MediaType.JSON, extra)
+        parent = _text(given) if (given := headers.get(b"traceparent")) else None
+        with self.operations.probe.begin(Leg.REQUEST, parent, method=scope["method"]) as span:
+            try:
+                status, body = await self._answer(scope, receive, headers, media_type, span)
+                extra: list[tuple[str, str]] = []
+            except NotServed as refused:
+                status, body, extra = refused.status, _error(refused), refused.headers
+                span.tell(outcome=refused.code)
+            await _send(send, status, body, media_type or MediaType.JSON, extra)
+            span.tell(status=int(status))
 
     async def _answer(
-        self, scope: Scope, receive: Receive, headers: Headers, media_type: MediaType | None
+        self,
+        scope: Scope,
+        receive: Receive,
+        headers: Headers,
+        media_type: MediaType | None,
+        span: Span,
     ) -> tuple[HTTPStatus, bytes]:
         """Do what is asked. Raises NotServed."""
         if media_type is None:
@@ -111,12 +121,16 @@ class HttpEndpoint:
             request = await _request(scope, receive, headers)
             is_get, where = scope["method"] == "GET", credentials.address
             prepared = await self._prepared(request, principal, where, is_get=is_get)
+            tracing.name(span, prepared)
             await self.operations.admit(prepared, principal)
             context = self.operations.new_context(principal)
             context.address = where
+            context.traceparent = span.traceparent
             result = await self.operations.run(prepared, context)
+            span.tell(outcome=tracing.outcome(result.errors))
             return HTTPStatus.OK, encode(result)
         except Refused as refused:
+            span.tell(outcome=tracing.outcome(refused.errors))
             return _refusal(refused, media_type)
         except Malformed as malformed:
             raise NotServed(HTTPStatus.BAD_REQUEST, str(malformed)) from None

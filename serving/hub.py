@@ -9,9 +9,8 @@ as everybody, behind a head that bears its own operation id.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Hashable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Hashable
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Protocol
@@ -20,15 +19,13 @@ import orjson
 
 from serving import frame
 from serving.mailbox import Mailbox, Sender
-
-logger = logging.getLogger(__name__)
+from serving.operation import refusal
+from serving.tracing import Errors
+from trading.ports import IdSource
 
 RECENT_MAX = 256
 RECENT_BYTES_MAX = 128 * 1024
 _AT_A_TIME = 256
-
-type Errors = Sequence[Mapping[str, object]]
-"""GraphQL errors as they are sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +47,13 @@ class Source(Protocol):
     async def head(self) -> int | None:
         """Return the last place of the log; None where there is no log."""
 
-    def items(self, after_seq: int | None) -> AsyncGenerator[Item, None]:
-        """Follow what comes after a place, each once and in order. Raises SourceFailed."""
+    def items(
+        self, after_seq: int | None, followers: Callable[[], int]
+    ) -> AsyncGenerator[Item, None]:
+        """Follow what comes after a place, each once and in order. Raises SourceFailed.
+
+        `followers` counts who is told of it, by the time that the next one is asked for.
+        """
 
 
 class SourceFailed(Exception):
@@ -89,11 +91,11 @@ class Member:
 class Group:
     """One source and its members; it ends with its source, or with the last who is attached."""
 
-    def __init__(self, source: Source, on_end: Callable[[], None]) -> None:
+    def __init__(self, source: Source, on_end: Callable[[], None], ids: IdSource) -> None:
         """Begin to follow; `on_end` is called as soon as nobody may be attached any more."""
         self.position: int | None = None
         """The last place in the log that was told or passed; None where there is no log."""
-        self._source, self._on_end = source, on_end
+        self._source, self._on_end, self._ids = source, on_end, ids
         self._attached: set[Member] = set()
         self._level: dict[Member, None] = {}
         self._floor = -1
@@ -130,7 +132,7 @@ class Group:
 
     async def _catch_up(self, member: Member) -> None:
         """Tell a member what is in the log, as fast as it reads, until the group has the rest."""
-        async with aclosing(self._source.items(member.after)) as items:
+        async with aclosing(self._source.items(member.after, _one)) as items:
             async for item in items:
                 if member not in self._attached:
                     return
@@ -162,9 +164,8 @@ class Group:
             await self._follow()
         except SourceFailed as failed:
             errors = failed.errors
-        except Exception:
-            logger.exception("a subscription's source has failed")
-            errors = ({"message": "something went wrong here", "extensions": {"code": "INTERNAL"}},)
+        except Exception as error:  # noqa: BLE001 - it is masked, and logged
+            errors = refusal(error, self._ids)
         self._on_end()
         told, self._attached = self._attached, set()
         self._has_begun.set()
@@ -175,9 +176,10 @@ class Group:
         self.position = await self._source.head()
         self._floor = -1 if self.position is None else self.position
         self._has_begun.set()
+        level = self._level.__len__
         # Who waits for it joins before anything is told.
         await asyncio.sleep(0)
-        async with aclosing(self._source.items(self.position)) as items:
+        async with aclosing(self._source.items(self.position, level)) as items:
             async for item in items:
                 self._keep(item)
                 if item.tail is not None:
@@ -211,18 +213,24 @@ class Group:
                 await asyncio.sleep(0)
 
 
+def _one() -> int:
+    """Count who catches up alone."""
+    return 1
+
+
 class Hub:
     """All groups of this process, each by what its members have in common."""
 
-    def __init__(self) -> None:
-        """Follow nothing yet."""
+    def __init__(self, ids: IdSource) -> None:
+        """Follow nothing yet; a defect bears one of these ids."""
+        self._ids = ids
         self._groups: dict[Hashable, Group] = {}
 
     def group(self, key: Hashable, source: Callable[[], Source]) -> Group:
         """Return the group of a key, begun if there is none; attach a member before any wait."""
         if (known := self._groups.get(key)) is not None:
             return known
-        group = Group(source(), lambda: self._end(key, group))
+        group = Group(source(), lambda: self._end(key, group), self._ids)
         self._groups[key] = group
         return group
 

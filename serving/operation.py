@@ -13,19 +13,22 @@ from typing import Any
 
 import orjson
 from graphql import ExecutionResult, GraphQLError, OperationType
+from graphql.error import located_error
 
 from resolvers.context import Context
 from resolvers.document import Document, sha256
-from resolvers.operation import Fault, Prepared, Refused
+from resolvers.operation import Fault, Prepared, Refused, published
 from resolvers.root import Schema
 from security.credentials import Credentials
 from security.rates import Rates
 from serving.document import Registry
 from serving.refusals import Refusals
+from serving.tracing import Errors
 from serving.traffic import classed
 from trading.outcome import OutcomeUnknown
 from trading.permission import Principal
 from trading.ports import IdSource
+from trading.probe import NO_PROBE, Probe
 
 __all__ = [
     "Authenticate",
@@ -37,6 +40,7 @@ __all__ = [
     "Request",
     "encode",
     "encode_refusal",
+    "refusal",
 ]
 
 DEADLINE_S = 30.0
@@ -111,9 +115,11 @@ class Operations:
         rates: Rates,
         refusals: Refusals,
         deadline_s: float = DEADLINE_S,
+        probe: Probe = NO_PROBE,
     ) -> None:
         """Take the schema that runs, what is registered, and what makes an operation's context."""
         self._rates, self._refusals = rates, refusals
+        self.probe = probe
         self.schema = schema
         self._registry = registry
         self.new_context = new_context
@@ -186,6 +192,11 @@ class Operations:
 
 def _coded(words: str, code: str) -> GraphQLError:
     return GraphQLError(words, extensions={"code": code})
+
+
+def refusal(error: Exception, ids: IdSource) -> Errors:
+    """Publish what ends an operation: what nobody expected is masked, with an id that is logged."""
+    return [each.formatted for each in published([located_error(error)], None, ids)]
 
 
 def encode(result: ExecutionResult) -> bytes:

@@ -16,24 +16,33 @@ from typing import cast
 
 import orjson
 from graphql import GraphQLError, OperationType
-from graphql.error import located_error
 from starlette.types import Receive
 
-from resolvers.operation import Refused, published
+from resolvers.operation import Refused
 from resolvers.stream import Stream
 from security.credentials import Credentials
-from serving import frame, message
+from serving import frame, message, tracing
 from serving.caller import Proxies
-from serving.hub import Errors, Hub, Member, SourceFailed
+from serving.hub import Hub, Member, SourceFailed
 from serving.mailbox import Limits as MailboxLimits
 from serving.mailbox import Line, Mailbox, Sender
 from serving.message import Complete, ConnectionInit, Invalid, Ping, Pong, Subscribe
-from serving.operation import Authenticate, Malformed, Operations, Prepared, Request, encode
+from serving.operation import (
+    Authenticate,
+    Malformed,
+    Operations,
+    Prepared,
+    Request,
+    encode,
+    refusal,
+)
 from serving.subscription import GraphQLSource, Running, key
-from trading.ids import UserID
+from serving.tracing import Errors, carried, carried_along
+from trading.ids import UserID, base62
 from trading.outcome import AuthenticationUnavailable, Overloaded, RateExceeded, Unauthenticated
 from trading.permission import Principal
 from trading.ports import Clock, IdSource
+from trading.probe import Leg
 from trading.store import StoreUnavailable
 
 logger = logging.getLogger(__name__)
@@ -77,7 +86,7 @@ class House:
     ids: IdSource
     clock: Clock
     proxies: Proxies = ()
-    hub: Hub = field(default_factory=Hub)
+    hub: Hub
     limits: Limits = field(default_factory=Limits)
     sockets: set[Socket] = field(default_factory=set)
 
@@ -97,6 +106,7 @@ class Socket:
         self._mailbox = Mailbox(line, self._cut_off, house.limits.mailbox)
         self._principal: Principal | None = None
         self._credentials: Credentials | None = None
+        self._traceparent: str | None = None
         self._has_init = False
         self._is_over = False
         self._operations: dict[str, Running] = {}
@@ -111,9 +121,10 @@ class Socket:
             while (event := await receive())["type"] == "websocket.receive":
                 if not self._is_over:
                     await self._take(event.get("text"))
-        except Exception:
-            logger.exception("a socket is ended by a defect")
-            self._end(INTERNAL_ERROR, "something went wrong here")
+        except Exception as error:
+            error_id = base62(self._house.ids.next())
+            logger.exception("errorId=%s ends a socket", error_id, exc_info=error)
+            self._end(INTERNAL_ERROR, f"something went wrong here; quote {error_id}")
         finally:
             self._house.sockets.discard(self)
             self._stop()
@@ -144,6 +155,7 @@ class Socket:
             self._end(TOO_MANY_INITS, "Too many initialisation requests")
             return
         self._has_init = True
+        self._traceparent = carried(payload)
         self._timers.pop("init").cancel()
         credentials, principal = await self._known(payload)
         if principal is not None and not self._is_over:
@@ -240,6 +252,8 @@ class Socket:
             self._refuse(operation, Overloaded(words))
             return
         self._operations[operation_id] = operation
+        parent = carried_along(payload) or self._traceparent
+        operation.span = self._house.operations.probe.begin(Leg.OPERATION, parent)
         operation.task = self._begin(self._run(operation, payload, self._principal))
 
     async def _run(
@@ -248,6 +262,7 @@ class Socket:
         try:
             request, operations = Request.of(payload), self._house.operations
             prepared = await operations.prepare(request, principal, self._shown.address)
+            tracing.name(operation.span, prepared)
             await operations.admit(prepared, principal)
             if prepared.kind is OperationType.SUBSCRIPTION:
                 await self._follow(operation, prepared, principal)
@@ -266,14 +281,16 @@ class Socket:
     async def _answer(self, operation: Running, prepared: Prepared, principal: Principal) -> None:
         """Run a query or mutation."""
         context = self._house.operations.new_context(principal)
-        context.address = self._shown.address
+        context.address, context.traceparent = self._shown.address, operation.span.traceparent
         result = await self._house.operations.run(prepared, context)
         self._mailbox.put(message.next_result(operation.sender.id, encode(result)))
+        operation.span.end(outcome=tracing.outcome(result.errors))
         self._finish(operation)
 
     async def _follow(self, operation: Running, prepared: Prepared, principal: Principal) -> None:
         """Have a subscription join those who are told the same."""
-        context = self._house.operations.new_context(principal)
+        operations = self._house.operations
+        context, probe = operations.new_context(principal), operations.probe
         source = await prepared.subscribe(context)
         stream = cast("Stream[object]", source.events)
         parts = stream.parts or (stream,)
@@ -281,7 +298,10 @@ class Socket:
         selected, hub = key(prepared), self._house.hub
         operation.seats = [
             (
-                hub.group((selected, each.scope), partial(GraphQLSource, prepared, each, context)),
+                hub.group(
+                    (selected, each.scope),
+                    partial(GraphQLSource, prepared, each, context, probe),
+                ),
                 Member(operation.sender, self._mailbox, partial(self._finish, operation)),
             )
             for each in parts
@@ -290,6 +310,7 @@ class Socket:
             group.attach(member)
         for group, member in operation.seats:
             await group.admit(member, stream.after_seq, partial(self._begun, operation))
+        operation.span.end(outcome=tracing.OK)
 
     def _check_parts(self, more: int) -> None:
         """See that a socket does not make groups without end. Raises Overloaded."""
@@ -305,14 +326,14 @@ class Socket:
 
     def _refuse(self, operation: Running, error: Exception) -> None:
         """End an operation by an error, published like any other."""
-        told = published([located_error(error)], None, self._house.ids)
-        self._finish(operation, [each.formatted for each in told])
+        self._finish(operation, refusal(error, self._house.ids))
 
     def _finish(self, operation: Running, errors: Errors = ()) -> None:
         """Tell that an operation is over, once."""
         if operation.is_over:
             return
         operation.is_over = True
+        operation.span.end(outcome=tracing.code(errors))
         operation_id = operation.sender.id
         if self._operations.get(operation_id) is operation:
             del self._operations[operation_id]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Hashable, Sequence
+from collections.abc import AsyncGenerator, Callable, Hashable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -27,6 +27,8 @@ from resolvers.stream import Stream, closable
 from serving.hub import Group, Item, Member, SourceFailed
 from serving.mailbox import Sender
 from serving.operation import encode
+from serving.tracing import described
+from trading.probe import NO_PROBE, NO_SPAN, Leg, Probe, Span
 
 
 def key(prepared: Prepared) -> Hashable:
@@ -82,6 +84,8 @@ class Running:
     seats: Sequence[tuple[Group, Member]] = ()
     """The groups that it is in: one for each part of what it follows."""
     is_over: bool = False
+    span: Span = NO_SPAN
+    """Until a subscription has joined, or a query or mutation is answered."""
 
     @property
     def position(self) -> int | None:
@@ -96,6 +100,7 @@ class Running:
     def stop(self) -> None:
         """Have it say nothing more, from now on."""
         self.is_over = True
+        self.span.end(outcome="CANCELED")
         self.leave()
         if self.task is not None:
             self.task.cancel()
@@ -110,9 +115,15 @@ class GraphQLSource:
     the same accounts.
     """
 
-    def __init__(self, prepared: Prepared, stream: Stream[Any], of_first: Context) -> None:
+    def __init__(
+        self,
+        prepared: Prepared,
+        stream: Stream[Any],
+        of_first: Context,
+        probe: Probe = NO_PROBE,
+    ) -> None:
         """Take what is followed, the selection for each event, and its first follower's context."""
-        self._stream = stream
+        self._stream, self._probe, self._about = stream, probe, described(prepared)
         self._source = Source(prepared.executor(replace(of_first, principal=None)), stream)
 
     async def head(self) -> int | None:
@@ -124,22 +135,27 @@ class GraphQLSource:
         except Exception as error:
             raise self._failed(error) from error
 
-    async def items(self, after_seq: int | None) -> AsyncGenerator[Item, None]:
+    async def items(
+        self, after_seq: int | None, followers: Callable[[], int]
+    ) -> AsyncGenerator[Item, None]:
         """Execute what comes after a place. Raises SourceFailed."""
         try:
             async with aclosing(closable(self._stream.follow(after_seq))) as events:
                 async for event in events:
-                    yield await self._item(event)
+                    seq = None if self._stream.head is None else cast("int", event.seq)
+                    if not self._stream.is_told(event):
+                        yield Item(None, seq)
+                        continue
+                    # What follows it is asked for once everybody has been told it.
+                    with self._probe.begin(Leg.EVENT, **self._about) as span:
+                        yield await self._item(event, seq)
+                        span.tell(followers=followers())
         except Exception as error:
             raise self._failed(error) from error
 
-    async def _item(self, event: Any) -> Item:
-        stream = self._stream
-        seq = None if stream.head is None else cast("int", event.seq)
-        if not stream.is_told(event):
-            return Item(None, seq)
+    async def _item(self, event: Any, seq: int | None) -> Item:
         result = await self._source.respond(event)
-        return Item(encode(result) + b"}", seq, stream.slot(event))
+        return Item(encode(result) + b"}", seq, self._stream.slot(event))
 
     def _failed(self, error: Exception) -> SourceFailed:
         result = failed(self._source.executor, error)

@@ -17,9 +17,11 @@ from trading.emergency import KnownOrders
 from trading.ids import AccountID, InstrumentID, UserID, WireID
 from trading.instrument import Catalogue, UnknownSymbol
 from trading.ledger import Dispatch
+from trading.order import Order
 from trading.outcome import BrokerUnavailable, OutcomeUnknown, Overloaded
 from trading.permit import Permits
 from trading.ports import Clock, Doorbell, Quotes
+from trading.probe import NO_PROBE, Leg, Probe, Span
 from trading.store import Store, StoreBusy, StoreOverloaded, StoreUnavailable
 
 logger = logging.getLogger(__name__)
@@ -63,6 +65,7 @@ class _Pending:
     broker: str
     awaits_broker: bool
     user_id: UserID | None
+    span: Span
     done: asyncio.Future[Settled]
 
 
@@ -86,6 +89,7 @@ class CommandQueue:
         clock: Clock,
         known: KnownOrders | None = None,
         permits: Permits | None = None,
+        probe: Probe = NO_PROBE,
     ) -> None:
         """Take the broker sessions that this process owns, by the broker's name."""
         self._store = store
@@ -97,6 +101,7 @@ class CommandQueue:
         self._clock = clock
         self._known = known or KnownOrders()
         self._permits = permits or Permits(clock)
+        self._probe = probe
         self._queue: deque[_Pending] = deque()
         self._lanes: dict[AccountID, deque[_Pending]] = {}
         self._working_off: dict[AccountID, asyncio.Task[None]] = {}
@@ -140,7 +145,17 @@ class CommandQueue:
         if len(self._queue) + sum(map(len, self._lanes.values())) >= _QUEUE_MAX:
             raise Overloaded("too many commands are waiting: nothing was done", retry_after_ms=100)
         done: asyncio.Future[Settled] = asyncio.get_running_loop().create_future()
-        pending = _Pending(command, broker, awaits_broker, user_id, done)
+        with self._probe.begin(Leg.DESK, command.traceparent) as span:
+            self._enqueue(_Pending(command, broker, awaits_broker, user_id, span, done))
+            settled = await done
+            decided = settled.decided
+            span.tell(
+                outcome=decided.status if isinstance(decided, Order) else type(decided).__name__
+            )
+            return settled
+
+    def _enqueue(self, pending: _Pending) -> None:
+        command = pending.command
         if (lane := self._lanes.get(command.account_id)) is not None:
             lane.append(pending)
             self._work_off(command.account_id)
@@ -148,7 +163,6 @@ class CommandQueue:
             self._queue.append(pending)
             self._idle.clear()
             self._filled.set()
-        return await done
 
     def _is_open(self, broker: str) -> bool:
         session = self._sessions.get(broker)
@@ -246,6 +260,9 @@ class CommandQueue:
                 self._sessions[pending.broker].take_back(each.dispatches)
             raise
         # From here on it is durable: now, and not before, may anything leave.
+        for pending in batch:
+            traceparent, commands = pending.span.traceparent, len(batch)
+            self._probe.begin(Leg.TRANSACTION, traceparent, at, commands=commands).end()
         settled = [self._expect(p, h) for p, h in zip(batch, handled, strict=True)]
         for pending, each in zip(batch, handled, strict=True):
             self._sessions[pending.broker].dispatch(each.dispatches)

@@ -121,6 +121,7 @@ class Clerk:
             state=CommandState.QUEUED,
             created_at=at,
             user_id=user_id,
+            traceparent=command.traceparent,
         )
         books.put_command(new)
         dispatches: tuple[Dispatch, ...] = ()
@@ -262,6 +263,7 @@ class Clerk:
             state=CommandState.QUEUED,
             created_at=at,
             terms=terms,
+            traceparent=command.traceparent,
         )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from decimal import Decimal
 from enum import StrEnum, unique
 
@@ -33,6 +33,7 @@ class PlaceOrder:
     reduce_only: bool = False
     strategy_id: str | None = None
     manual_order_indicator: bool | None = None
+    traceparent: str | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +54,7 @@ class ReplaceOrder:
     order_qty: Qty | None = None
     price: Px | None = None
     stop_px: Px | None = None
+    traceparent: str | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +64,7 @@ class CancelOrder:
     account_id: AccountID
     cl_ord_id: ClOrdID
     target: OrderTarget
+    traceparent: str | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +75,7 @@ class CancelAllOrders:
     cl_ord_id: ClOrdID
     symbol: str | None = None
     side: Side | None = None
+    traceparent: str | None = field(default=None, compare=False)
 
 
 type OrderCommand = PlaceOrder | ReplaceOrder | CancelOrder | CancelAllOrders
@@ -93,9 +97,14 @@ class SetTradingState:
 
 
 def body_hash(command: OrderCommand) -> str:
-    """Digest a command as parsed, so that `1.50` and `1.5` are the same body: 64 hex digits."""
+    """Digest a command as parsed, so that `1.50` and `1.5` are the same body: 64 hex digits.
+
+    In which trace it came makes no difference to it.
+    """
     body = {"kind": type(command).__name__} | {
-        field.name: _canonical(getattr(command, field.name)) for field in fields(command)
+        each.name: _canonical(getattr(command, each.name))
+        for each in fields(command)
+        if each.compare
     }
     return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
 
@@ -150,7 +159,8 @@ class Command:
     """One row of the command ledger. `wire_id` never changes between attempts.
 
     `terms` are those of a REPLACE. `epoch` is the lease under which it was last sent; `evidence`
-    says on what a doubt was settled. Instants are UTC nanoseconds.
+    says on what a doubt was settled. `traceparent` is of the operation that gave it, where that is
+    traced. Instants are UTC nanoseconds.
     """
 
     wire_id: WireID
@@ -167,6 +177,7 @@ class Command:
     terms: Replacement | None = None
     evidence: str | None = None
     user_id: UserID | None = None
+    traceparent: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

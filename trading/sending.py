@@ -17,6 +17,7 @@ from trading.ports import (
     Unauthorized,
     Unavailable,
 )
+from trading.probe import Leg, Probe
 from trading.recorder import Answer, Doubted, Refused, Returned
 
 logger = logging.getLogger(__name__)
@@ -24,11 +25,22 @@ logger = logging.getLogger(__name__)
 RETRY_S = 1.0
 
 
-async def attempt(broker: Broker, dispatch: Dispatch, permits: Permits) -> Answer | None:
+async def attempt(
+    broker: Broker, dispatch: Dispatch, permits: Permits, probe: Probe
+) -> Answer | None:
     """Send one command. A broker that took it tells the outcome in its stream: then None.
 
     Whatever cannot be shown to have failed before it took effect is in doubt.
     """
+    command, name = dispatch.command, broker.capabilities.broker
+    about: dict[str, str | int] = {"command": command.kind, "attempt": command.attempt}
+    with probe.begin(Leg.SUBMIT, command.traceparent, broker=name, **about) as span:
+        answer = await _attempt(broker, dispatch, permits)
+        span.tell(outcome="Taken" if answer is None else type(answer).__name__)
+        return answer
+
+
+async def _attempt(broker: Broker, dispatch: Dispatch, permits: Permits) -> Answer | None:
     wire_id = dispatch.command.wire_id
     try:
         await _hand_over(broker, dispatch, permits)

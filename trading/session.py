@@ -17,6 +17,7 @@ from trading.ledger import Dispatch
 from trading.monitor import Monitor
 from trading.permit import Permits
 from trading.ports import Broker, BrokerError, Clock, Doorbell
+from trading.probe import NO_PROBE, Probe, tell_recorded
 from trading.reconciler import Reconciler
 from trading.reconciliation import misses_a_fill
 from trading.recorder import Doubted, Due, Found, News, Recorder, Returned
@@ -70,6 +71,7 @@ class BrokerSession:
         settings: SessionSettings | None = None,
         wind_down: WindDown | None = None,
         monitor: Monitor | None = None,
+        probe: Probe = NO_PROBE,
     ) -> None:
         """Take the broker's adapter and everything that recording its claims needs.
 
@@ -78,11 +80,9 @@ class BrokerSession:
         """
         self._broker = broker
         self._store = store
-        self._wind_down, self._monitor = wind_down, monitor
-        self._recorder = recorder
-        self._permits = permits
-        self._doorbell = doorbell
-        self._clock = clock
+        self._wind_down, self._monitor, self._probe = wind_down, monitor, probe
+        self._recorder, self._permits = recorder, permits
+        self._doorbell, self._clock = doorbell, clock
         self._known = known or KnownOrders()
         self._settings = settings or SessionSettings()
         self._reconciler = Reconciler(
@@ -206,7 +206,7 @@ class BrokerSession:
     # --- sending ---------------------------------------------------------------------------------
 
     async def _send(self, dispatch: Dispatch) -> None:
-        answer = await attempt(self._broker, dispatch, self._permits)
+        answer = await attempt(self._broker, dispatch, self._permits, self._probe)
         if answer is not None:
             await self._inbox.put(answer)
 
@@ -314,6 +314,7 @@ class BrokerSession:
             self._unsure |= {each.command.wire_id: each for each in dispatches}
             self._working.clear()
             raise
+        tell_recorded(self._probe, books, at)
         self._working.learn(books)
         self._doorbell.ring(wants.accounts)
         self._known.remember(books.orders.values())

@@ -119,6 +119,8 @@ outbox = sa.Table(
     column("last_seq", COUNT),
     # Empty in rows of a release that did not know of shards and may still be running.
     optional("shard", COUNT),
+    # Those of the commands that the reports are of, with a blank between them.
+    optional("traceparents", TEXT),
     sa.Index("ix_outbox_shard", "shard", "id"),
     sa.CheckConstraint("0 < first_seq AND first_seq <= last_seq", name="range"),
     # Rows are deleted by id, so that no id may come twice.

@@ -114,6 +114,7 @@ commands = sa.Table(
     optional("terms_reserve_px", Exact()),
     optional("evidence", TEXT),
     optional("user_id", ID),
+    optional("traceparent", TEXT),
     sa.Index("ix_commands_order", "order_id"),
     sa.CheckConstraint("attempt >= 0", name="attempt"),
 )

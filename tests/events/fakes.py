@@ -148,6 +148,7 @@ class Row:
     account_id: AccountID
     first_seq: int
     last_seq: int
+    traceparents: str | None = None
 
 
 class FakeStore:
@@ -164,7 +165,9 @@ class FakeStore:
         self.is_down = False
         self._ids = itertools.count(1)
 
-    def commit(self, count: int, account_id: AccountID = ONE) -> Row:
+    def commit(
+        self, count: int, account_id: AccountID = ONE, traceparents: str | None = None
+    ) -> Row:
         """Record reports in one commit."""
         log = self.log.setdefault(account_id, [])
         first = len(log) + 1
@@ -172,7 +175,7 @@ class FakeStore:
         if account_id in self.account_rows:
             changed = replace(self.account_rows[account_id], last_seq=len(log))
             self.account_rows[account_id] = changed
-        row = Row(next(self._ids), account_id, first, len(log))
+        row = Row(next(self._ids), account_id, first, len(log), traceparents)
         self.rows.append(row)
         return row
 
@@ -262,10 +265,14 @@ class FaultyBus:
     def __init__(self, handoff: Handoff) -> None:
         self.fate = "deliver"
         self.sent: list[tuple[Channel, bytes]] = []
+        self.traceparents: list[str | None] = []
         self._held: list[tuple[Channel, bytes]] = []
         self._handoff = handoff
 
-    async def publish(self, channel: Channel, message: bytes) -> None:
+    async def publish(
+        self, channel: Channel, message: bytes, traceparent: str | None = None
+    ) -> None:
+        self.traceparents.append(traceparent)
         if self.fate == "refuse":
             raise BusUnavailable("refused")
         self.sent.append((channel, message))

@@ -10,7 +10,13 @@ from hypothesis import strategies as st
 
 from events.broadcaster import Handoff
 from events.codec import Channel, Reports, StateChanges, decode
-from events.relay import REPORTS_PER_MESSAGE, ROWS_PER_ROUND, BusUnavailable, Relay
+from events.relay import (
+    REPORTS_PER_MESSAGE,
+    ROWS_PER_ROUND,
+    TRACES_PER_MESSAGE,
+    BusUnavailable,
+    Relay,
+)
 from tests.events.fakes import (
     ONE,
     OTHER,
@@ -20,6 +26,7 @@ from tests.events.fakes import (
     change,
     settle,
 )
+from tests.trading.probe import FakeProbe
 from trading.ids import AccountID
 from trading.store import Reads
 
@@ -30,12 +37,14 @@ class Bench:
     def __init__(self) -> None:
         self.store, self.clock, self.bus = FakeStore(), FakeClock(), FaultyBus(Handoff())
         self.unheard: set[AccountID] = set()
+        self.probe = FakeProbe()
         self.relay = Relay(
             outbox=self.store,
             reads=cast("Reads", self.store),
             bus=self.bus,
             clock=self.clock,
             is_followed=lambda account_id: account_id not in self.unheard,
+            probe=self.probe,
         )
 
     def sent(self, account_id: AccountID) -> list[int]:
@@ -173,12 +182,12 @@ async def test_what_follows_a_failure_waits_for_it() -> None:
     async with running() as bench:
         publish, fail = bench.bus.publish, True
 
-        async def refuse_the_second(channel: Channel, message: bytes) -> None:
+        async def refuse_the_second(channel: Channel, message: bytes, _: str | None = None) -> None:
             if fail and bench.bus.sent:
                 raise BusUnavailable("refused")
             await publish(channel, message)
 
-        bench.bus.publish = refuse_the_second  # type: ignore[method-assign]
+        bench.bus.publish = refuse_the_second  # type: ignore[assignment, method-assign]
         for account_id in (ONE, OTHER, ONE):
             bench.store.commit(REPORTS_PER_MESSAGE, account_id)
         bench.relay.ring({ONE})
@@ -271,3 +280,35 @@ async def test_every_report_is_published_in_order_of_its_account(steps: list[str
             # A crash before marking repeats; it never skips ahead.
             assert all(after <= before + 1 for before, after in zip([0, *sent], sent, strict=False))
         assert bench.store.rows == []
+
+
+async def test_what_is_traced_is_published_in_its_traces() -> None:
+    async with running() as bench:
+        bench.bus.fate = "refuse"
+        bench.store.commit(2)
+        bench.store.commit(1, OTHER, traceparents="one two")
+        bench.store.commit(1, OTHER, traceparents="two three")
+        bench.relay.ring({ONE, OTHER})
+        await settle()
+        assert len(bench.probe.told()) == 3
+
+        bench.bus.fate, bench.probe.legs = "deliver", []
+        await bench.clock.advance(1)
+
+        assert [each[:2] for each in bench.probe.told()] == [
+            ("publish", "one"),
+            ("publish", "two"),
+            ("publish", "three"),
+        ]
+        assert bench.bus.traceparents[-1] == "one/publish"
+
+
+async def test_a_message_is_told_of_to_so_many_traces_and_no_more() -> None:
+    async with running() as bench:
+        for number in range(40):
+            bench.store.commit(1, traceparents=f"{number}")
+        bench.relay.ring({ONE})
+        await settle()
+
+        assert len(bench.messages) == 1
+        assert len(bench.probe.legs) == TRACES_PER_MESSAGE

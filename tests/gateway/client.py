@@ -21,10 +21,11 @@ PROTOCOL = Subprotocol("graphql-transport-ws")
 class Client:
     """One caller, with its token; use it from any thread."""
 
-    def __init__(self, url: str, token: str | None) -> None:
+    def __init__(self, url: str, token: str | None, **headers: str) -> None:
         """Take where the gateway is and who is asking."""
         self.url, self.token = url, token
-        headers = {"authorization": f"Bearer {token}"} if token else {}
+        if token:
+            headers["authorization"] = f"Bearer {token}"
         self._http = httpx2.Client(headers=headers, timeout=PATIENCE_S, trust_env=False)
 
     def __enter__(self) -> Self:

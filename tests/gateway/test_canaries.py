@@ -16,6 +16,7 @@ from gateway.log import configure
 from tests.gateway.client import Client
 from tests.gateway.conftest import Command
 from tests.gateway.documents import PLACE
+from tests.gateway.otlp import Collector, collecting
 from tests.gateway.process import Running, drawbridge, running
 from tests.gateway.tokens import minted
 
@@ -26,11 +27,21 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def loud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """Run a gateway that logs all that it can."""
+def collector() -> Iterator[Collector]:
+    with collecting() as collector:
+        yield collector
+
+
+@pytest.fixture(scope="module")
+def loud(tmp_path_factory: pytest.TempPathFactory, collector: Collector) -> Iterator[Running]:
+    """Run a gateway that logs and traces all that it can."""
     folder = tmp_path_factory.mktemp("loud")
-    with running(folder / "data", log_level="DEBUG") as gateway:
-        yield gateway
+    with pytest.MonkeyPatch.context() as patch:
+        for name, text in collector.environment.items():
+            patch.setenv(name, text)
+        patch.setenv("OTEL_EXPORTER_OTLP_HEADERS", f"authorization=Bearer {CANARY}")
+        with running(folder / "data", log_level="DEBUG") as gateway:
+            yield gateway
 
 
 def through_http(gateway: Running) -> list[str]:
@@ -39,6 +50,7 @@ def through_http(gateway: Running) -> list[str]:
     body = {"query": "{ viewer { userId } }"}
     order = {"accountId": "equity", "clOrdId": f"password={CANARY}", "symbol": CANARY}
     order |= {"side": "BUY", "ordType": "MARKET", "orderQty": f"secret={CANARY}"}
+    traced = {"tracestate": f"v={CANARY}", "baggage": f"token={CANARY}", "traceparent": CANARY}
     with httpx2.Client(trust_env=False) as client:
         answers = [
             client.post(url, json=body, headers={"authorization": f"Bearer {TOKEN}"}),
@@ -49,18 +61,29 @@ def through_http(gateway: Running) -> list[str]:
             client.get(url, params={"query": "{ viewer { userId } }", "token": CANARY}),
             client.post(url, content=f'{{"password": "{CANARY}'.encode(), headers=good),
             client.post(f"{url}/{CANARY}", json=body, headers=good),
+            client.post(url, json=body, headers=good | traced),
+            client.post(url, json=body | {"extensions": traced}, headers=good),
         ]
         # What a caller has sent may come back to it, and goes nowhere else.
         client.post(url, json={"query": PLACE, "variables": {"input": order}}, headers=good)
         client.post(url, json={"query": f'{{ order(id: "{TOKEN}") {{ id }} }}'}, headers=good)
         client.post(url, json={"query": f"{{ {CANARY} }}"}, headers=good)
+        client.post(url, json=body | {"operationName": CANARY}, headers=good)
+        recorded = order | {"clOrdId": CANARY, "orderQty": "1"}
+        client.post(url, json={"query": PLACE, "variables": {"input": recorded}}, headers=good)
     return [f"{answer.headers} {answer.text}" for answer in answers]
 
 
 def through_a_socket(gateway: Running) -> list[str]:
     url, protocol = gateway.url.replace("http", "ws"), [Subprotocol("graphql-transport-ws")]
     told = []
-    for payload in ({"authorization": f"Bearer {TOKEN}"}, {"password": CANARY}, {}):
+    said: list[dict[str, str]] = [
+        {"authorization": f"Bearer {TOKEN}"},
+        {"password": CANARY},
+        {"traceparent": CANARY},
+        {},
+    ]
+    for payload in said:
         with connect(url, subprotocols=protocol, proxy=None) as socket:
             socket.send(json.dumps({"type": "connection_init", "payload": payload}))
             if not payload:
@@ -73,7 +96,7 @@ def through_a_socket(gateway: Running) -> list[str]:
     return told
 
 
-def test_no_canary_comes_out_of_a_gateway(loud: Running) -> None:
+def test_no_canary_comes_out_of_a_gateway(loud: Running, collector: Collector) -> None:
     answers = through_http(loud) + through_a_socket(loud)
 
     assert [each for each in answers if CANARY in each] == []
@@ -81,6 +104,11 @@ def test_no_canary_comes_out_of_a_gateway(loud: Running) -> None:
     assert "is refused" in log  # it was loud enough to say what became of them
     assert CANARY not in log
     assert CANARY not in loud.welcome
+    told = {"mutation", "query", "GraphQL Operation", "desk", "transaction"}
+    collector.until(lambda: {span.name for span in collector.spans} >= told)
+    outcomes = {span.attributes.get("drawbridge.outcome") for span in collector.spans}
+    assert outcomes >= {"OK", "UNAUTHENTICATED", "BAD_REQUEST", "REJECTED"}
+    assert CANARY.encode() not in b"".join(collector.bodies)
     # What refused credentials were is nowhere in the store either.
     with Client(loud.url, minted(loud.data, "auditor")) as auditor:
         assert CANARY not in json.dumps(auditor.answer("{ acts { subject detail userId } }"))

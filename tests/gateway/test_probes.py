@@ -46,6 +46,7 @@ from tests.serving.asgi import FakeSource, unlimited
 from trading.ids import UserID
 from trading.permission import Permission
 from trading.ports import Environment
+from trading.probe import NO_PROBE
 
 LIVE = Settings(environment=Environment.LIVE, issuer=ISSUER)
 
@@ -74,6 +75,7 @@ def live(clock: FakeClock, provider: FakeProvider) -> Gateway:
         schema=schema,
         registry=Registry(FakeSource(), schema, clock),
         new_context=World().context,
+        probe=NO_PROBE,
         catalogue=cast("Any", None),
         failed=asyncio.Event(),
     )

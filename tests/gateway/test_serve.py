@@ -163,6 +163,13 @@ def test_it_says_that_it_lives_and_is_ready(gateway: Running) -> None:
         assert (ready.status_code, ready.json()) == (200, {"status": "ready"})
 
 
+def test_what_is_there_at_the_start_is_never_collected(gateway: Running) -> None:
+    lines = [json.loads(line) for line in gateway.log.read_text().splitlines()]
+    [told] = [each["message"] for each in lines if "are kept for good" in each["message"]]
+
+    assert int(told.partition(" ")[0]) > 100_000  # a full collection would walk through so many
+
+
 def test_a_directory_in_use_is_refused(command: Command, gateway: Running) -> None:
     for arguments in (("serve", "--port", free_port()), ("migrate",), ("account", "add", "x")):
         refused = command(*arguments, "--data", gateway.data).refused()

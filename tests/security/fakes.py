@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from security.authentication import Authentication, Demands, Tokens
+from security.authentication import Authentication, Demands, Tokens, Users
 from security.dpop import Proofs
 from security.rates import Rate
 from security.replays import LocalReplays
@@ -66,7 +66,7 @@ URL = "https://gateway.example/graphql"
 
 def authentication(
     tokens: Tokens,
-    users: FakeUsers,
+    users: Users,
     clock: FakeClock,
     demands: Demands | None = None,
     refused: int = 1_000,

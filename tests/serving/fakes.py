@@ -101,7 +101,10 @@ class FakeSource:
         await asyncio.sleep(0)
         return self.last if self.has_log else None
 
-    async def items(self, after_seq: int | None) -> AsyncGenerator[Item, None]:
+    async def items(
+        self, after_seq: int | None, followers: Callable[[], int]
+    ) -> AsyncGenerator[Item, None]:
+        del followers
         self.followed.append(after_seq)
         self.open += 1
         at = len(self.log) if after_seq is None else after_seq - self.base

@@ -18,6 +18,7 @@ from uvicorn.server import ServerState
 
 from resolvers.root import Schema
 from security.credentials import Credentials
+from serving.hub import Hub
 from serving.protocol import SocketProtocol
 from serving.socket import House, Limits
 from serving.websocket import SocketEndpoint
@@ -35,6 +36,7 @@ from trading.execution import ExecType, Report
 from trading.ids import AccountID, InstrumentID
 from trading.outcome import Unauthenticated
 from trading.permission import Principal
+from trading.probe import NO_PROBE, Probe
 from trading.quote import Quote
 
 SECOND = 1_000_000_000
@@ -148,16 +150,17 @@ class Served:
 
 
 @asynccontextmanager
-async def serving(limits: Limits | None = None) -> AsyncIterator[Served]:
+async def serving(limits: Limits | None = None, probe: Probe = NO_PROBE) -> AsyncIterator[Served]:
     world, callers, state = World(), Callers(), ServerState()
     streams = LiveStreams(world.reads)
     world.streams = streams
     callers.known["trader"] = replace(a_principal(), expires_at=NOON + 3_600 * SECOND)
     house = House(
-        operations=operations(world, SCHEMA),
+        operations=operations(world, SCHEMA, probe=probe),
         authenticate=callers.authenticate,
         ids=FakeIds(),
         clock=FakeClock(NOON),
+        hub=Hub(FakeIds()),
         limits=limits or Limits(),
     )
     config = uvicorn.Config(

@@ -3,11 +3,13 @@
 import asyncio
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from serving.hub import RECENT_MAX, Hub, Member
 from serving.mailbox import Sender
+from tests.resolvers.fakes import FakeIds
 from tests.serving.fakes import FAILED, FakeLine, FakeSource, mailbox, settle
 
 
@@ -40,7 +42,7 @@ class Follower:
 
 
 async def test_a_source_is_followed_once_for_all() -> None:
-    hub, source = Hub(), FakeSource(head=5)
+    hub, source = Hub(FakeIds()), FakeSource(head=5)
     one, other = (Follower(hub, source, name).follow() for name in ("1", "a much longer id"))
     await settle()
     source.say()
@@ -53,7 +55,7 @@ async def test_a_source_is_followed_once_for_all() -> None:
 
 
 async def test_the_last_to_leave_ends_it() -> None:
-    hub, source = Hub(), FakeSource()
+    hub, source = Hub(FakeIds()), FakeSource()
     one, other = (Follower(hub, source).follow() for _ in range(2))
     await settle()
     one.leave()
@@ -71,7 +73,7 @@ async def test_the_last_to_leave_ends_it() -> None:
 
 
 async def test_who_comes_after_the_last_has_left_begins_anew() -> None:
-    hub, source = Hub(), FakeSource()
+    hub, source = Hub(FakeIds()), FakeSource()
     Follower(hub, source).follow().leave()
     late = Follower(hub, source).follow()
     await settle()
@@ -82,7 +84,7 @@ async def test_who_comes_after_the_last_has_left_begins_anew() -> None:
 
 
 async def test_who_resumes_reads_the_log_alone_until_it_is_level() -> None:
-    hub, source = Hub(), FakeSource()
+    hub, source = Hub(FakeIds()), FakeSource()
     for _ in range(10):
         source.say()
     one = Follower(hub, source).follow()
@@ -100,7 +102,7 @@ async def test_who_resumes_reads_the_log_alone_until_it_is_level() -> None:
 
 
 async def test_what_was_just_told_is_at_hand_for_who_comes_back() -> None:
-    hub, source = Hub(), FakeSource()
+    hub, source = Hub(FakeIds()), FakeSource()
     Follower(hub, source).follow()
     await settle()
     for _ in range(5):
@@ -115,7 +117,7 @@ async def test_what_was_just_told_is_at_hand_for_who_comes_back() -> None:
 
 
 async def test_what_is_at_hand_is_bounded() -> None:
-    hub, source = Hub(), FakeSource()
+    hub, source = Hub(FakeIds()), FakeSource()
     one = Follower(hub, source).follow()
     await settle()
     for _ in range(RECENT_MAX + 10):
@@ -133,7 +135,7 @@ async def test_what_is_at_hand_is_bounded() -> None:
 
 
 async def test_a_reader_of_the_log_is_read_for_no_faster_than_it_reads() -> None:
-    hub, source = Hub(), FakeSource()
+    hub, source = Hub(FakeIds()), FakeSource()
     for _ in range(100):
         source.say()
     slow = Follower(hub, source)
@@ -152,7 +154,7 @@ async def test_a_reader_of_the_log_is_read_for_no_faster_than_it_reads() -> None
 
 
 async def test_what_is_passed_over_moves_on_without_a_word() -> None:
-    hub, source = Hub(), FakeSource(passed=frozenset({2, 3, 5}))
+    hub, source = Hub(FakeIds()), FakeSource(passed=frozenset({2, 3, 5}))
     for _ in range(4):
         source.say()
     late = Follower(hub, source).follow(after=1)
@@ -171,7 +173,7 @@ async def test_what_is_passed_over_moves_on_without_a_word() -> None:
 
 
 async def test_who_joins_late_is_told_the_latest_of_each() -> None:
-    hub, source = Hub(), FakeSource(head=None)
+    hub, source = Hub(FakeIds()), FakeSource(head=None)
     one = Follower(hub, source).follow()
     await settle()
     source.say("old", slot="AAPL")
@@ -187,7 +189,7 @@ async def test_who_joins_late_is_told_the_latest_of_each() -> None:
 
 
 async def test_a_source_that_fails_tells_everybody_why() -> None:
-    hub, source = Hub(), FakeSource()
+    hub, source = Hub(FakeIds()), FakeSource()
     one, other = Follower(hub, source).follow(), Follower(hub, source).follow(after=0)
     await settle()
     source.end(FAILED)
@@ -201,7 +203,7 @@ async def test_a_source_that_fails_tells_everybody_why() -> None:
 
 
 async def test_a_source_that_ends_ends_its_followers() -> None:
-    hub, source = Hub(), FakeSource()
+    hub, source = Hub(FakeIds()), FakeSource()
     one = Follower(hub, source).follow()
     await settle()
     source.end()
@@ -210,8 +212,27 @@ async def test_a_source_that_ends_ends_its_followers() -> None:
     assert one.ends == [()]
 
 
+async def test_a_defect_is_masked_with_an_id_that_the_log_bears(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    hub, source = Hub(FakeIds()), FakeSource()
+    one, other = (Follower(hub, source).follow() for _ in range(2))
+    await settle()
+    source.end(TypeError("hunter2"))
+    await settle()
+
+    [[told]] = one.ends
+    assert one.ends == other.ends
+    error_id = told["extensions"]["errorId"]
+    assert told["extensions"]["code"] == "INTERNAL"
+    assert told["message"] == f"something went wrong here; quote {error_id}"
+    [logged] = caplog.records
+    assert f"errorId={error_id} " in logged.getMessage()
+    assert "hunter2" in caplog.text
+
+
 async def test_who_is_still_reading_the_log_when_the_source_ends_is_told_nothing_more() -> None:
-    hub, source = Hub(), FakeSource()
+    hub, source = Hub(FakeIds()), FakeSource()
     for _ in range(100):
         source.say()
     one = Follower(hub, source)
@@ -229,7 +250,7 @@ async def test_who_is_still_reading_the_log_when_the_source_ends_is_told_nothing
 
 
 async def test_a_crowd_holds_nobody_up() -> None:
-    hub, source = Hub(), FakeSource()
+    hub, source = Hub(FakeIds()), FakeSource()
     crowd = [Follower(hub, source).follow() for _ in range(1_000)]
     await settle()
     turns = 0
@@ -247,7 +268,7 @@ async def test_a_crowd_holds_nobody_up() -> None:
 
 
 async def test_who_leaves_while_a_crowd_is_told_hears_nothing_more() -> None:
-    hub, source = Hub(), FakeSource()
+    hub, source = Hub(FakeIds()), FakeSource()
     crowd = [Follower(hub, source).follow() for _ in range(1_000)]
     await settle()
     source.say()
@@ -280,7 +301,7 @@ async def test_who_leaves_while_a_crowd_is_told_hears_nothing_more() -> None:
 )
 def test_each_is_told_once_and_in_order(steps: list[Any], passed: frozenset[int]) -> None:
     async def run() -> None:
-        hub, source = Hub(), FakeSource(passed=passed)
+        hub, source = Hub(FakeIds()), FakeSource(passed=passed)
         followers: list[tuple[Follower, int]] = []
         for step in steps:
             await _do(step, hub, source, followers)

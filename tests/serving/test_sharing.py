@@ -1,18 +1,25 @@
 """What subscriptions have in common is executed once, and what a turn brings is sent once."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from security.credentials import Credentials
+from security.development import open_issuer
+from security.lookup import Lookup
 from serving.socket import Limits, Socket
 from tests.resolvers.fakes import a_report
+from tests.security.fakes import FakeClock, FakeIds, FakeUser, authentication
 from tests.serving.fakes import FakeLine
 from tests.serving.served import REPORTS, Served, serving
 from trading.execution import ExecType
+from trading.ids import UserID
+from trading.permission import Permission
+from trading.ports import Environment
 
 QUOTES = "subscription($symbols: [String!]!) { quotes(symbols: $symbols) { symbol } }"
 MISSED = "\ud800"
@@ -215,3 +222,49 @@ async def test_sockets_are_looked_after_in_crowds(served: Served) -> None:
     step = every / 48
     assert len(due) <= 2 + took / step
     assert all(begun + every <= each <= begun + took + every + 2 * step for each in due)
+
+
+class Directory:
+    """Counts how often it is asked."""
+
+    def __init__(self, *users: FakeUser) -> None:
+        self.known = {user.id: user for user in users}
+        self.asked: list[int] = []
+
+    async def users_of(self, user_ids: Collection[UserID]) -> Mapping[UserID, FakeUser]:
+        self.asked.append(len(user_ids))
+        return {each: self.known[each] for each in user_ids}
+
+
+async def test_of_a_crowd_of_sockets_all_users_are_looked_up_in_one_question(
+    served: Served, tmp_path: Path
+) -> None:
+    users = [FakeUser(id=UserID(f"u{number}")) for number in range(300)]
+    clock, directory = FakeClock(), Directory(*users)
+    issuer = open_issuer(
+        tmp_path, environment=Environment.SIM, host="localhost", clock=clock, ids=FakeIds()
+    )
+    authenticate = authentication(issuer, Lookup(directory), clock).of
+    house = replace(served.house, authenticate=authenticate, clock=clock)
+    lines = [FakeLine() for _ in users]
+    sockets = [Socket(house, line, Credentials()) for line in lines]
+    tokens = [f"Bearer {issuer.mint(user.id, tuple(Permission))}" for user in users]
+    shown = zip(sockets, tokens, strict=True)
+    known = await asyncio.gather(*(each._known({"authorization": token}) for each, token in shown))
+    for socket, (credentials, principal) in zip(sockets, known, strict=True):
+        assert principal is not None
+        socket._admit(principal, credentials)
+    assert directory.asked == [300]
+
+    revoked = users[7]
+    directory.known[revoked.id] = replace(revoked, revoked_before=clock.now() + 1)
+    clock.at += 12 * 1_000_000_000
+    for socket in sockets:
+        socket._ping()
+    await asyncio.gather(*(task for socket in sockets for task in socket._tasks))
+
+    assert directory.asked == [300, 300]
+    assert [n for n, line in enumerate(lines) if line.ended] == [7]
+    assert lines[7].ended[0][0] == 4403
+    for socket in sockets:
+        socket._stop()

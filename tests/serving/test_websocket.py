@@ -767,6 +767,7 @@ async def test_a_defect_ends_one_socket_and_is_logged(
     client = await served.raw()
     await client.send(INIT)
 
-    assert await client.closed() == (4500, "something went wrong here")
-    assert complaints(caplog) == ["a socket is ended by a defect"]
+    code, reason = await client.closed()
+    assert (code, reason.partition("quote ")[0]) == (4500, "something went wrong here; ")
+    assert complaints(caplog) == [f"errorId={reason.partition('quote ')[2]} ends a socket"]
     await sound.still()

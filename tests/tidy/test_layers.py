@@ -13,6 +13,7 @@ LINT = (sys.executable, "-c", "from importlinter.cli import lint_imports_command
 LAYERS = "Each layer imports only those below it, and siblings are blind to one another"
 PORTS = "GraphQL reaches brokers, store, bus, risk and security through ports alone"
 FRAMEWORKS = "Trading and risk know no framework"
+TRACES = "Only the process knows what traces are made with"
 
 
 def lint(root: Path) -> subprocess.CompletedProcess[str]:
@@ -35,7 +36,7 @@ def test_the_contracts_are_kept() -> None:
     result = lint(ROOT)
 
     assert result.returncode == 0, result.stdout
-    assert "Contracts: 3 kept, 0 broken." in result.stdout
+    assert "Contracts: 4 kept, 0 broken." in result.stdout
 
 
 @pytest.mark.parametrize(
@@ -71,8 +72,9 @@ def test_the_contracts_are_kept() -> None:
             ],
         ),
         (FRAMEWORKS, [("trading", "sqlalchemy"), ("risk", "strawberry"), ("risk", "starlette")]),
+        (TRACES, [(each, "opentelemetry") for each in ("trading", "events", "serving")]),
     ],
-    ids=["layers", "ports", "frameworks"],
+    ids=["layers", "ports", "frameworks", "traces"],
 )
 def test_a_planted_import_breaks_the_contract(
     copy: Path, contract: str, planted: list[tuple[str, str]]

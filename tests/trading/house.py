@@ -24,6 +24,7 @@ from trading.execution import ExecutionReport
 from trading.ids import WireID
 from trading.order import Order
 from trading.permit import Permits
+from trading.probe import NO_PROBE, Probe
 from trading.recorder import Recorder
 from trading.session import BrokerSession
 from trading.winddown import WindDown
@@ -41,6 +42,7 @@ class House:
         broker: ScriptedBroker | None = None,
         ids: Sequential | None = None,
         winds_down: bool = False,
+        probe: Probe = NO_PROBE,
     ) -> None:
         self.store = store or MemoryStore(*(accounts or (account(),)))
         self.store.state.references[AAPL] = quote()
@@ -70,6 +72,7 @@ class House:
             doorbell=self.bell,
             clock=self.clock,
             wind_down=wind_down if winds_down else None,
+            probe=probe,
         )
         self.queue = CommandQueue(
             store=self.store,
@@ -79,6 +82,7 @@ class House:
             quotes=self.quotes,
             doorbell=self.bell,
             clock=self.clock,
+            probe=probe,
         )
         self.desk = OrderDesk(
             queue=self.queue,
