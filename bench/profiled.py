@@ -77,6 +77,8 @@ class Sampler:
             self._spent[ident] = spent
             if at is not None and since:
                 self._book(at, since, _THREADS.get(thread.name.partition("_")[0], _ELSE))
+        # Our own frame is among them: it would hold all the others in a ring of references.
+        frames.clear()
 
     def _book(self, at: FrameType, ns: int, otherwise: str) -> None:
         self.by_place[f"{_module(at)}:{at.f_code.co_qualname}"] += ns
