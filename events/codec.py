@@ -24,7 +24,7 @@ from __future__ import annotations
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum, unique
 from functools import partial
@@ -186,7 +186,7 @@ def _batch(is_wanted: Callable[[AccountID], bool], value: object, path: str) -> 
 
 
 def _tagged(report: Report) -> dict[str, object]:
-    members = {field.name: getattr(report, field.name) for field in fields(report)}
+    members = {name: getattr(report, name) for name in report.__dataclass_fields__}
     return {"type": type(report).__name__} | members
 
 

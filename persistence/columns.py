@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
 from dataclasses import asdict, replace
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any, ClassVar
+from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
@@ -192,39 +190,3 @@ def _limit_of_json(limit: dict[str, Any]) -> Limit:
         "value": None if limit["value"] is None else Decimal(limit["value"]),
     }
     return Limit(**limit | typed)
-
-
-class TextSet(TypeDecorator[Collection[str]]):
-    """A parameter that holds any number of texts: an array on PostgreSQL, JSON on SQLite."""
-
-    impl = sa.Text
-    cache_ok = True
-    element: ClassVar[TypeEngine[Any]] = sa.Text()
-
-    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        """Choose the database's own type."""
-        many = dialect.name == "postgresql"
-        return dialect.type_descriptor(ARRAY(self.element, dimensions=1) if many else sa.Text())
-
-    def process_bind_param(self, value: Collection[Any] | None, dialect: Dialect) -> Any:
-        """Write the elements in their order, so that a log of statements reads alike every time."""
-        elements = sorted(value or ())
-        return elements if dialect.name == "postgresql" else json.dumps(elements)
-
-
-class NumberSet(TextSet):
-    """A parameter that holds any number of integers."""
-
-    cache_ok = True
-    element = sa.BigInteger()
-
-
-class PairSet(TextSet):
-    """A parameter that holds any number of pairs of a text with a text or an integer, as JSON."""
-
-    cache_ok = True
-
-    def process_bind_param(self, value: Collection[Any] | None, dialect: Dialect) -> Any:
-        """Write the pairs in their order."""
-        pairs = [json.dumps(pair) for pair in sorted(value or ())]
-        return pairs if dialect.name == "postgresql" else f"[{','.join(pairs)}]"

@@ -2,14 +2,54 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Collection
 from typing import Any, Self
 
 import sqlalchemy as sa
+from sqlalchemy.engine import Dialect
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy.types import TypeDecorator
 
-from persistence.columns import NumberSet, PairSet, TextSet
+from persistence.literal import numbers, texts
+
+
+class TextSet(TypeDecorator[Collection[str]]):
+    """A parameter that holds any number of texts: JSON on SQLite, the text of an array else."""
+
+    impl = sa.Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Collection[Any] | None, dialect: Dialect) -> str:
+        """Write the elements in their order, so that a log of statements reads alike every time."""
+        elements = sorted(value or ())
+        return f"{{{texts(elements)}}}" if dialect.name == "postgresql" else json.dumps(elements)
+
+
+class NumberSet(TypeDecorator[Collection[int]]):
+    """A parameter that holds any number of integers."""
+
+    impl = sa.Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Collection[int] | None, dialect: Dialect) -> str:
+        """Write the elements in their order."""
+        elements = sorted(value or ())
+        return f"{{{numbers(elements)}}}" if dialect.name == "postgresql" else json.dumps(elements)
+
+
+class PairSet(TypeDecorator[Collection[tuple[str, str | int]]]):
+    """A parameter that holds any number of pairs of a text with a text or an integer, as JSON."""
+
+    impl = sa.Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Collection[Any] | None, dialect: Dialect) -> str:
+        """Write the pairs in their order."""
+        pairs = [json.dumps(pair) for pair in sorted(value or ())]
+        return f"{{{texts(pairs)}}}" if dialect.name == "postgresql" else f"[{','.join(pairs)}]"
 
 
 class _Membership(FunctionElement[bool]):
@@ -55,6 +95,11 @@ def _parts(element: _Membership, compiler: SQLCompiler, options: dict[str, Any])
     return [compiler.process(part, **options) for part in element.clauses]
 
 
+def _kind(element: _Membership, at: int) -> str:
+    """Name the type of one of the columns."""
+    return "bigint" if isinstance(list(element.clauses)[at].type, sa.Integer) else "text"
+
+
 # What S608 suspects below are compiled parts of statements, and no values.
 
 
@@ -67,7 +112,7 @@ def _on_sqlite(element: Within, compiler: SQLCompiler, **options: Any) -> str:
 @compiles(Within, "postgresql")
 def _on_postgresql(element: Within, compiler: SQLCompiler, **options: Any) -> str:
     column, values = _parts(element, compiler, options)
-    return f"{column} = ANY ({values})"
+    return f"{column} = ANY (CAST({values} AS {_kind(element, 0)}[]))"
 
 
 @compiles(PairWithin, "sqlite")
@@ -80,10 +125,9 @@ def _pairs_on_sqlite(element: PairWithin, compiler: SQLCompiler, **options: Any)
 @compiles(PairWithin, "postgresql")
 def _pairs_on_postgresql(element: PairWithin, compiler: SQLCompiler, **options: Any) -> str:
     first, second, pairs = _parts(element, compiler, options)
-    type_ = "bigint" if isinstance(list(element.clauses)[1].type, sa.Integer) else "text"
     # Of an array the planner knows, or at least guesses well, how few elements it has. Taken apart
     # behind OFFSET, pairs are mere columns: with functions in sight, which might tell what they are
     # given, a role that sees one tenant would have each row of the table looked at first.
-    parts = f"pair::json ->> 0, CAST(pair::json ->> 1 AS {type_})"
-    each = f"SELECT {parts} FROM unnest({pairs}) pair OFFSET 0"  # noqa: S608
+    parts = f"pair::json ->> 0, CAST(pair::json ->> 1 AS {_kind(element, 1)})"
+    each = f"SELECT {parts} FROM unnest(CAST({pairs} AS text[])) pair OFFSET 0"  # noqa: S608
     return f"({first}, {second}) IN ({each})"

@@ -32,7 +32,7 @@ from trading.quote import Quote
 from trading.valuation import NOTHING, Burden, burden
 
 NS_PER_MS = 1_000_000
-_LIMITS = tuple(LimitName)
+_NO_LIMITS: Facts = dict.fromkeys(LimitName)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,7 +127,10 @@ class Case:
     def facts(self) -> Facts:
         """Return all that a control may ask about this case, and every limit by its name."""
         reserve_px = self.reserve_px()
-        facts: dict[str, object] = {name: self.limit(name) for name in _LIMITS}
+        order = self.order
+        limits = self.limits.in_force(order.symbol, order.strategy_id, at=self.at)
+        facts: dict[str, object] = dict(_NO_LIMITS)
+        facts.update((name, limit.value) for name, limit in limits.items())
         facts.update(self._order_facts(reserve_px))
         facts.update(self._instrument_facts())
         facts.update(self._reference_facts())

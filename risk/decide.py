@@ -23,7 +23,7 @@ def decide(facts: Facts, limits_version: int, at: int) -> RiskDecision:
 class Findings(Judged):
     """What controls found in the same facts."""
 
-    __slots__ = ("_checks", "_controls", "_facts", "_findings")
+    __slots__ = ("_checks", "_controls", "_facts", "_findings", "_form")
 
     def __init__(
         self, controls: tuple[Control, ...], facts: Facts, findings: Sequence[Finding]
@@ -31,6 +31,12 @@ class Findings(Judged):
         """Take a finding for each control."""
         self._controls, self._facts, self._findings = controls, facts, findings
         self._checks: tuple[Check, ...] | None = None
+        self._form = _form(tuple([each.name for each in controls]))
+
+    @property
+    def form(self) -> Form:
+        """What was asked."""
+        return self._form
 
     @property
     def refusal(self) -> Check | None:
@@ -39,11 +45,6 @@ class Findings(Judged):
             if finding.code is not None:
                 return control.written(finding, control.inputs(self._facts))
         return None
-
-    @property
-    def form(self) -> Form:
-        """What was asked."""
-        return _form(tuple(each.name for each in self._controls))
 
     def facts(self) -> list[str | None]:
         """Return the facts in the form's order, each put into words once."""

@@ -47,6 +47,7 @@ class Refused(Unauthenticated):
         self.challenge = challenge
 
 
+_SCHEMES = {each.lower(): each for each in Scheme}
 INVALID_TOKEN = f'{Scheme.BEARER} error="invalid_token"'
 _SEND = "send `authorization: Bearer <token>`"
 
@@ -57,7 +58,7 @@ def presented(authorization: str | None) -> tuple[Scheme, str]:
         # RFC 6750, 3.1: who sent nothing is told no error code.
         raise Refused(f"no token: {_SEND}", Scheme.BEARER)
     name, _, token = authorization.strip().partition(" ")
-    scheme = next((each for each in Scheme if each.lower() == name.lower()), None)
+    scheme = _SCHEMES.get(name.lower())
     if scheme is None or not token.strip():
         raise Refused(f"not a bearer token: {_SEND}", Scheme.BEARER)
     if len(token) > TOKEN_MAX:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum, unique
 
@@ -102,11 +102,14 @@ def body_hash(command: OrderCommand) -> str:
     In which trace it came makes no difference to it.
     """
     body = {"kind": type(command).__name__} | {
-        each.name: _canonical(getattr(command, each.name))
-        for each in fields(command)
+        name: _canonical(getattr(command, name))
+        for name, each in command.__dataclass_fields__.items()
         if each.compare
     }
-    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(_IN_ORDER.encode(body).encode()).hexdigest()
+
+
+_IN_ORDER = json.JSONEncoder(sort_keys=True)
 
 
 def _canonical(value: object) -> object:

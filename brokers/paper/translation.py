@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from brokers.paper.ledger import PaperOrder
 from brokers.paper.messages import Cancel, CancelReject, Event, NewOrder, Replace, Report
 from trading.execution import BrokerCancelReject, BrokerEvent, BrokerReport, BrokerUnknown
@@ -11,6 +13,7 @@ from trading.ports import BrokerOrder, Capabilities, Environment, ReplaceModel, 
 from trading.quantity import average
 
 
+@cache
 def capabilities(environment: Environment) -> Capabilities:
     """Say what the paper exchange can do."""
     return Capabilities(

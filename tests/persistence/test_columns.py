@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy.dialects import postgresql, sqlite
 
-from persistence.columns import Exact, OneOf, TextSet
+from persistence.columns import Exact, OneOf
+from persistence.within import PairSet, TextSet
 from trading.order import Side
 
 SQLITE, POSTGRESQL = sqlite.dialect(), postgresql.dialect()  # type: ignore[no-untyped-call]
@@ -93,4 +94,6 @@ def test_what_is_no_member_is_refused_both_ways() -> None:
 
 def test_a_set_is_json_or_an_array_in_one_order() -> None:
     assert TextSet().process_bind_param({"b", "a"}, SQLITE) == '["a", "b"]'
-    assert TextSet().process_bind_param({"b", "a"}, POSTGRESQL) == ["a", "b"]
+    assert TextSet().process_bind_param({"b", "a"}, POSTGRESQL) == '{"a","b"}'
+    assert TextSet().process_bind_param(set(), POSTGRESQL) == "{}"
+    assert PairSet().process_bind_param({("a", 1)}, POSTGRESQL) == r'{"[\"a\", 1]"}'
