@@ -64,10 +64,14 @@ def _writer(element: TypeEngine[Any]) -> _Writer:
 
 def _sparse(write: _Writer) -> _Writer:
     """Make short work of what is all empty, as most columns are that may be."""
-    # By identity: whether it equals None, a decimal asks the numbers' abstract classes first.
-    return lambda v: (
-        write(v) if any(each is not None for each in v) else ",".join(["NULL"] * len(v))
-    )
+
+    def written(values: Sequence[Any]) -> str:
+        # By identity: whether it equals None, a decimal asks the numbers' abstract classes first.
+        if values[0] is None and all(each is None for each in values):
+            return ",".join(["NULL"] * len(values))
+        return write(values)
+
+    return written
 
 
 def numbers(values: Sequence[Any]) -> str:

@@ -29,12 +29,14 @@ from trading.portfolio import Portfolio
 from trading.ports import Capabilities
 from trading.quantity import ONE, ZERO, Px, Qty
 from trading.quote import Quote
+from trading.record import record
 from trading.valuation import NOTHING, Burden, burden
 
 NS_PER_MS = 1_000_000
 _NO_LIMITS: Facts = dict.fromkeys(LimitName)
 
 
+@record
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
     """An order with the terms to be judged, and the books without it."""

@@ -22,7 +22,7 @@ from trading.limits import LimitName
 from trading.order import ApprovedOrder, ApprovedReplace, Order, Replacement
 from trading.ports import Capabilities, Cleared, MarketClock, Withheld
 from trading.quantity import Px
-from trading.replacing import replace
+from trading.record import replace
 
 INTENT_MAX_AGE_NS = 30_000_000_000
 """How old a recorded intent may grow before it is sent: half a minute, then the client must ask."""

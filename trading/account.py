@@ -11,7 +11,7 @@ from trading.ids import AccountID, InstrumentID, TenantID, UserID
 from trading.instrument import Instrument
 from trading.order import Order, Side
 from trading.quantity import ZERO, Money, Px, Qty, average, share
-from trading.replacing import replace
+from trading.record import record, replace
 from trading.scope import ScopeKind
 
 
@@ -41,6 +41,7 @@ type ScopedState = tuple[str, str, TradingState]
 """The kind and id of a scope that takes in some of an account's orders, and its state."""
 
 
+@record
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
     """An account: its row is the lock under which limits, reservations and sequence change.
@@ -109,6 +110,7 @@ def reservation(order: Order | None, multiplier: Qty, reserve_px: Px | None = No
     return Reservation(qty, qty * px * multiplier)
 
 
+@record
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Position:
     """An account's position in one instrument, with what its open orders reserve on either side.
@@ -158,18 +160,12 @@ class Position:
         buys, sells = (qty, notional), _NONE
         if side is Side.SELL:
             buys, sells = sells, buys
-        # Written out: `replace` takes three times as long, and every order comes here often.
-        return Position(
-            account_id=self.account_id,
-            symbol=self.symbol,
-            net_qty=self.net_qty,
-            cost=self.cost,
-            realized_pnl=self.realized_pnl,
+        return replace(
+            self,
             open_buy_qty=self.open_buy_qty + buys[0],
             open_buy_notional=self.open_buy_notional + buys[1],
             open_sell_qty=self.open_sell_qty + sells[0],
             open_sell_notional=self.open_sell_notional + sells[1],
-            as_of_seq=self.as_of_seq,
         )
 
     def trade(self, qty: Qty, px: Px, instrument: Instrument) -> tuple[Position, Money]:

@@ -37,8 +37,8 @@ from trading.order import Order, OrdStatus, Resting
 from trading.portfolio import Portfolio
 from trading.quantity import ONE, ZERO, Money, Px
 from trading.quote import Quote
+from trading.record import replace
 from trading.reject import CxlRejReason, CxlRejResponseTo, RejectedBy
-from trading.replacing import replace
 from trading.scope import Scope, ScopeKind
 
 type ClaimKey = tuple[AccountID, ClOrdID]

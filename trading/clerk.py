@@ -28,8 +28,8 @@ from trading.ledger import Dispatch
 from trading.order import ApprovedReplace, Order, OrdStatus, Replacement
 from trading.outcome import ClOrdIdConflict, OrderMassCancelReport
 from trading.ports import Cleared, Gate, IdSource
+from trading.record import replace
 from trading.reject import CxlRejReason, CxlRejResponseTo, OrdRejReason, RejectedBy
-from trading.replacing import replace
 
 RISK = UserID("risk")
 """Who changes a trading state when a limit that latches is passed."""

@@ -13,9 +13,11 @@ from trading.control import MassAction
 from trading.ids import AccountID, ClOrdID, OrderID, TenantID, UserID, WireID
 from trading.order import OrdType, Replacement, Side, TimeInForce
 from trading.quantity import Px, Qty, plain
+from trading.record import record
 from trading.scope import Scope
 
 
+@record
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlaceOrder:
     """NewOrderSingle(35=D)."""
@@ -157,6 +159,7 @@ class CommandState(StrEnum):
 OPEN_STATES = frozenset({CommandState.QUEUED, CommandState.SENT, CommandState.IN_DOUBT})
 
 
+@record
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command:
     """One row of the command ledger. `wire_id` never changes between attempts.
@@ -183,6 +186,7 @@ class Command:
     traceparent: str | None = None
 
 
+@record
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
     """A ClOrdID taken in an account's one namespace, with the first decision on it.

@@ -10,7 +10,7 @@ from decimal import Decimal
 from trading.calendar import calendar
 from trading.order import Order
 from trading.quantity import Money, plain
-from trading.replacing import replace
+from trading.record import record, replace
 
 SECOND_NS = 1_000_000_000
 ALIKE_NS = SECOND_NS
@@ -33,6 +33,7 @@ class Alike:
     count: int
 
 
+@record
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conduct:
     """The recent past of an account, kept in its row and so under its lock.

@@ -7,6 +7,7 @@ from enum import StrEnum, unique
 from typing import TYPE_CHECKING
 
 from trading.quantity import ZERO, Px, Qty
+from trading.record import record
 
 if TYPE_CHECKING:
     from trading.ids import (
@@ -75,6 +76,7 @@ class BrokerEvent:
     raw: bytes = b""
 
 
+@record
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BrokerReport(BrokerEvent):
     """A claimed execution report. Instants are UTC nanoseconds; `transact_time` is the broker's.
@@ -132,6 +134,7 @@ class LinkEvent:
     text: str
 
 
+@record
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExecutionReport:
     """ExecutionReport(35=8): what happened, and the order's state after it.
@@ -193,6 +196,7 @@ class OrderCancelReject:
 type Report = ExecutionReport | OrderCancelReject
 
 
+@record
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fill:
     """A fill as a fact of its order: append-only, keyed by the broker's ExecID(17)."""

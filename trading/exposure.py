@@ -12,8 +12,10 @@ from trading.ids import AccountID, InstrumentID
 from trading.instrument import Catalogue
 from trading.order import Order, Side
 from trading.quantity import ONE, ZERO, Qty, plain
+from trading.record import record
 
 
+@record
 @dataclass(frozen=True, slots=True)
 class Traded:
     """A recorded fill, as far as it moves a net quantity.

@@ -9,8 +9,8 @@ from trading.books import Books
 from trading.command import Command, CommandKind, CommandState
 from trading.execution import ExecType
 from trading.order import ApprovedOrder, ApprovedReplace, Order, OrdStatus
+from trading.record import replace
 from trading.reject import CxlRejReason, CxlRejResponseTo, OrdRejReason, RejectedBy
-from trading.replacing import replace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

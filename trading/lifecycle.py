@@ -10,8 +10,8 @@ from trading.execution import BreakKind, BrokerReport, ExecType, Fill
 from trading.ids import ExecID
 from trading.order import TERMINAL, Order, OrdStatus
 from trading.quantity import ZERO, Money, Qty
+from trading.record import replace
 from trading.reject import OrdRejReason, RejectedBy
-from trading.replacing import replace
 
 _S, _E = OrdStatus, ExecType
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from trading.ids import AccountID, InstrumentID, TenantID
 from trading.instrument import Catalogue, SecurityType
+from trading.record import record
 
 if TYPE_CHECKING:
     from trading.account import Account
@@ -105,6 +106,7 @@ STRICTEST_IS_MOST = frozenset(name for name in LimitName if name.startswith("MIN
 """The limits of which the greatest value is the strictest: what must remain."""
 
 
+@record
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LimitScope:
     """Where a limit holds: for whom, and in what; with nothing said, for all and in everything.
@@ -311,6 +313,7 @@ def _around(place: LimitScope) -> Iterator[LimitScope]:
             yield LimitScope(**said)
 
 
+@record
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """The limits of one account, out of one version of all limits."""

@@ -7,6 +7,7 @@ from enum import StrEnum, unique
 from typing import TYPE_CHECKING, NamedTuple
 
 from trading.quantity import ZERO, Money, Px, Qty, average
+from trading.record import record
 from trading.reject import OrdRejReason, RejectedBy
 
 if TYPE_CHECKING:
@@ -101,6 +102,7 @@ class Replacement:
     reserve_px: Px
 
 
+@record
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
     """An order, as the log of its account has it up to `last_seq`.

@@ -8,8 +8,10 @@ from typing import NamedTuple
 
 from trading.ids import InstrumentID
 from trading.quantity import Px, Qty
+from trading.record import record
 
 
+@record
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quote:
     """The best bid and offer of an instrument; a size of None means that none is shown.

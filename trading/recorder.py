@@ -21,8 +21,8 @@ from trading.ledger import Dispatch
 from trading.lifecycle import Applied, Ignored, Quarantined
 from trading.order import Order, OrdStatus
 from trading.ports import BrokerOrder, Gate, Withheld
+from trading.record import replace
 from trading.reject import CxlRejReason, OrdRejReason, RejectedBy
-from trading.replacing import replace
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum, unique
 
 from trading.ids import AccountID, TenantID, UserID
+from trading.record import record
 
 
 @unique
@@ -48,6 +49,7 @@ class Scope:
         return f"{name}:{self.id}" if self.id else name
 
 
+@record
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
     """What scopes can name of an order, or, without the last three, of an account."""

@@ -8,9 +8,11 @@ from trading.execution import ExecType
 from trading.ids import AccountID, ExecID, InstrumentID, SecondaryOrderID, WireID
 from trading.order import OrdType, Side, TimeInForce
 from trading.quantity import ZERO, Px, Qty
+from trading.record import record
 from trading.reject import CxlRejReason, OrdRejReason
 
 
+@record
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewOrder:
     """NewOrderSingle(35=D). `expire_time` is in UTC nanoseconds."""
@@ -49,6 +51,7 @@ class Cancel:
 type Request = NewOrder | Replace | Cancel
 
 
+@record
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
     """ExecutionReport(35=8), numbered in the exchange's one stream; `wire_id` is the order's first.
