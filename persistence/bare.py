@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from persistence.connection import Change, Connection, Query
-from persistence.rows import Values, insertion, parameters
+from persistence.rows import Values, insertion, names_of, parameters
 
 
 class BareConnection(Connection):
@@ -31,5 +31,5 @@ class BareConnection(Connection):
     def _change(self, changes: Sequence[Change]) -> None:
         dialect = self.bare.dialect.name
         for each in changes:
-            statement = insertion(each.way, each.table, tuple(each.rows[0]), dialect)
+            statement = insertion(each.way, each.table, names_of(each.rows), dialect)
             self.bare.execute(statement, parameters(each.rows, dialect))

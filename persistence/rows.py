@@ -8,7 +8,7 @@ from dataclasses import fields
 from enum import Enum, unique
 from functools import cache
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
@@ -48,6 +48,10 @@ class Rows[T: DataclassInstance]:
             for name, part in self._nested.items()
         }
         self.columns = [table.c[name] for name in self._column_names()]
+        of_parts = self._column_names()[len(self._names) :]
+        self.names = tuple(dict.fromkeys((*self._names, *self._fixed, *of_parts)))
+        """What `values` names, in its order."""
+        self._array_names = [_array_name(each) for each in self._names]
 
     def select(self) -> sa.Select[Any]:
         """Begin a statement that `item` reads the rows of."""
@@ -61,6 +65,23 @@ class Rows[T: DataclassInstance]:
             for part in parts:
                 values[f"{name}_{part}"] = None if nested is None else getattr(nested, part)
         return values
+
+    def of_all(self, items: Sequence[T]) -> ItemRows:
+        """Return the columns of several items, which are not put into rows unless asked for."""
+        return ItemRows(self, items)
+
+    def arrays(self, items: Sequence[T]) -> Values:
+        """Return each column of several items whole, as `_insert` names its array."""
+        columns = zip(*map(self._attributes, items), strict=True)
+        arrays: Values = dict(zip(self._array_names, columns, strict=True))
+        for name, value in self._fixed.items():
+            arrays[_array_name(name)] = [value] * len(items)
+        for name, (_, parts) in self._parts.items():
+            nested = [getattr(item, name) for item in items]
+            for part in parts:
+                found = [None if each is None else getattr(each, part) for each in nested]
+                arrays[_array_name(f"{name}_{part}")] = found
+        return arrays
 
     def item(self, row: Sequence[Any]) -> T:
         """Make an item of the columns, in the order in which `select` names them."""
@@ -76,6 +97,30 @@ class Rows[T: DataclassInstance]:
     def _column_names(self) -> list[str]:
         nested = [f"{name}_{part}" for name, (_, parts) in self._parts.items() for part in parts]
         return self._names + nested
+
+
+class ItemRows(Sequence[Values]):
+    """The rows of items, made of them when they are asked for."""
+
+    def __init__(self, of: Rows[Any], items: Sequence[Any]) -> None:
+        """Take the items, and their way into a table."""
+        self.of, self.items = of, items
+
+    @overload
+    def __getitem__(self, index: int) -> Values: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Values]: ...
+
+    def __getitem__(self, index: int | slice) -> Values | Sequence[Values]:
+        """Return a row, or several."""
+        if isinstance(index, slice):
+            return [self.of.values(item) for item in self.items[index]]
+        return self.of.values(self.items[index])
+
+    def __len__(self) -> int:
+        """Return how many rows there are."""
+        return len(self.items)
 
 
 @unique
@@ -110,8 +155,15 @@ def insertion(way: Way, table: sa.Table, names: tuple[str, ...], dialect: str) -
 def parameters(rows: Sequence[Values], dialect: str) -> Sequence[Values] | Values:
     """Arrange rows as the parameters of that statement."""
     if dialect == "sqlite":
-        return rows
+        return list(rows)
+    if isinstance(rows, ItemRows):
+        return rows.of.arrays(rows.items)
     return {_array_name(name): [row[name] for row in rows] for name in rows[0]}
+
+
+def names_of(rows: Sequence[Values]) -> tuple[str, ...]:
+    """Name the columns of rows, of which there is one at least."""
+    return rows.of.names if isinstance(rows, ItemRows) else tuple(rows[0])
 
 
 def _insert(

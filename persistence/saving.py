@@ -5,7 +5,7 @@ The number of statements does not grow with the number of accounts, orders or co
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
@@ -86,12 +86,12 @@ def _notices(books: Books) -> Iterator[Change]:
     yield _insert(tables.outbox, _outbox(books))
 
 
-def _put[T: DataclassInstance](of: Rows[T], items: Iterable[T]) -> Change:
-    return Change(Way.PUT, of.table, [of.values(item) for item in items])
+def _put[T: DataclassInstance](of: Rows[T], items: Sequence[T]) -> Change:
+    return Change(Way.PUT, of.table, of.of_all(items))
 
 
-def _add[T: DataclassInstance](of: Rows[T], items: Iterable[T]) -> Change:
-    return _insert(of.table, [of.values(item) for item in items])
+def _add[T: DataclassInstance](of: Rows[T], items: Sequence[T]) -> Change:
+    return _insert(of.table, of.of_all(items))
 
 
 def _insert(table: sa.Table, rows: Sequence[Values]) -> Change:

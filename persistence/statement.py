@@ -20,7 +20,7 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from persistence.columns import Exact, OneOf
 from persistence.connection import Change
-from persistence.rows import Way, insertion, parameters
+from persistence.rows import Way, insertion, names_of, parameters
 
 DIALECT = asyncpg.dialect()  # type: ignore[no-untyped-call]
 
@@ -78,7 +78,7 @@ def together(changes: Sequence[Change]) -> tuple[str, list[object]]:
     All its parts see the tables as they were before it, and keys are checked at its end, so that
     rows may refer to others that come with them.
     """
-    shape = tuple((each.way, each.table, tuple(each.rows[0])) for each in changes)
+    shape = tuple((each.way, each.table, names_of(each.rows)) for each in changes)
     text, parts = _together(shape)
     values: list[object] = []
     for part, each in zip(parts, changes, strict=True):
