@@ -27,8 +27,9 @@ def made_id(*words: object) -> int:
 class Library:
     """What there is to trade, as Tradovate's entities, each kind by id."""
 
-    def __init__(self, catalogue: Catalogue) -> None:
-        """Take the futures of a catalogue."""
+    def __init__(self, catalogue: Catalogue, opened_at: int) -> None:
+        """Take the futures of a catalogue, as of an instant in UTC nanoseconds."""
+        self._as_of = at_text(opened_at)
         self.instruments: dict[int, Instrument] = {}
         self.entities: dict[str, dict[int, Document]] = defaultdict(dict)
         self._fronts: dict[str, Instrument] = {}
@@ -95,6 +96,7 @@ class Library:
         )
         self._put("contract", contract, name=instrument.symbol, contractMaturityId=maturity)
         margins = {
+            "timestamp": self._as_of,
             "initialMargin": instrument.initial_margin or 0,
             "maintenanceMargin": instrument.maintenance_margin or 0,
         }

@@ -49,7 +49,7 @@ class Simulator:
         """
         self.venue = venue
         self.clock = clock
-        self.library = Library(catalogue)
+        self.library = Library(catalogue, venue.market.now())
         self.sessions = Sessions(clock, login, fresh, token_life_s)
         self.window = Window(clock, fresh, rate_limit)
         self.maintenance = maintenance or Maintenance(clock)
