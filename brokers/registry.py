@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from brokers.alpaca.broker import AlpacaBroker
-from brokers.alpaca.fence import Credentials
+from brokers.alpaca.fence import Credentials, check_key
 from brokers.alpaca.link import AlpacaSettings
 from brokers.alpaca.quotes import AlpacaQuotes
 from brokers.faults import FaultScript
+from brokers.link.keys import MountedKey
 from brokers.paper.broker import PaperBroker
 from brokers.paper.client import Address
 from brokers.paper.remote import RemotePaperBroker
@@ -149,7 +150,12 @@ def _alpaca_settings(surroundings: Surroundings) -> AlpacaSettings:
     return AlpacaSettings(
         environment=surroundings.environment,
         url=access.url,
-        credentials=Credentials.read(access.credentials),
+        credentials=MountedKey(
+            access.credentials,
+            Credentials.read,
+            lambda key: check_key(key, surroundings.environment),
+            surroundings.clock,
+        ),
         account_id=_only_account(access),
         directory=surroundings.directory,
     )

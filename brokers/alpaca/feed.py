@@ -7,7 +7,7 @@ with plain trading keys by Alpaca's own Go client; where a key is not let in, th
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from decimal import Decimal
 from typing import Any
@@ -38,11 +38,13 @@ class NoReplay(Exception):
 class Feed:
     """Opens streams; what they bring is raw, one message each, or None for a sign of life."""
 
-    def __init__(self, http: Http, socket_url: str, credentials: Credentials, log: WireLog) -> None:
+    def __init__(
+        self, http: Http, socket_url: str, key: Callable[[], Credentials], log: WireLog
+    ) -> None:
         """Connect to nothing yet."""
         self._http = http
         self._socket_url = socket_url
-        self._credentials = credentials
+        self._key = key
         self._log = log
 
     async def replayed(self, cursor: str) -> AsyncIterator[bytes | None]:
@@ -78,8 +80,9 @@ class Feed:
             raise Unavailable(f"the socket broke: {type(error).__name__} {error}") from error
 
     async def _listen(self, socket: ClientConnection) -> None:
-        key = {"key": self._credentials.key_id, "secret": self._credentials.secret_key}
-        await socket.send(json.dumps({"action": "auth", **key}))
+        key = self._key()
+        auth = {"action": "auth", "key": key.key_id, "secret": key.secret_key}
+        await socket.send(json.dumps(auth))
         match _read(await socket.recv()):
             case {"stream": "authorization", "data": {"status": "authorized"}}:
                 pass

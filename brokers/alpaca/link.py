@@ -11,6 +11,7 @@ from brokers.alpaca.fence import Credentials, check_key, check_url
 from brokers.link.breaker import Breaker
 from brokers.link.budget import Budget
 from brokers.link.http import Http, Timeouts
+from brokers.link.keys import Key
 from brokers.link.wirelog import WireLog
 from trading.ids import AccountID
 from trading.ports import Clock, Environment
@@ -28,7 +29,7 @@ class AlpacaSettings:
 
     environment: Environment
     url: str
-    credentials: Credentials
+    credentials: Key[Credentials]
     account_id: AccountID
     directory: Path
     timeouts: Timeouts = field(default_factory=Timeouts)
@@ -38,7 +39,7 @@ class AlpacaSettings:
     def __post_init__(self) -> None:
         """Stand before the fence, so that nobody gets a link past it."""
         check_url(self.url, self.environment)
-        check_key(self.credentials, self.environment)
+        check_key(self.credentials.now(), self.environment)
 
 
 class AlpacaLink:
@@ -46,13 +47,12 @@ class AlpacaLink:
 
     def __init__(self, settings: AlpacaSettings, clock: Clock, log_name: str) -> None:
         """Open the log, and connect to nothing yet."""
-        credentials = settings.credentials
+        self._credentials, self._hidden = settings.credentials, settings.credentials.now()
         settings.directory.mkdir(parents=True, exist_ok=True)
-        secrets = (credentials.key_id, credentials.secret_key)
-        self._log = WireLog(settings.directory / log_name, clock, secrets)
+        self._log = WireLog(settings.directory / log_name, clock, self._hidden.secrets())
         http = Http(
             settings.url,
-            headers=credentials.headers,
+            headers=lambda: self._key().headers(),
             budget=Budget(clock),
             breaker=Breaker(clock),
             log=self._log,
@@ -60,7 +60,16 @@ class AlpacaLink:
         )
         self.client = AlpacaClient(http)
         socket_url = f"ws{settings.url.removeprefix('http').rstrip('/')}/stream"
-        self.feed = Feed(http, socket_url, credentials, self._log)
+        self.feed = Feed(http, socket_url, self._key, self._log)
+
+    def _key(self) -> Credentials:
+        """Return the key as it is now, which is in no log from then on."""
+        key = self._credentials.now()
+        if key != self._hidden:
+            self._hidden = key
+            for secret in key.secrets():
+                self._log.hide(secret)
+        return key
 
     async def close(self) -> None:
         """Let go of everything."""

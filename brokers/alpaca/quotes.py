@@ -134,7 +134,7 @@ class AlpacaQuotes:
 
     async def _subscribe(self, socket: ClientConnection) -> None:
         """Say who we are and what we want; the confirmations come among the quotes."""
-        key = self._settings.credentials
+        key = self._settings.credentials.now()
         await socket.recv()
         auth = {"action": "auth", "key": key.key_id, "secret": key.secret_key}
         await socket.send(json.dumps(auth))

@@ -14,6 +14,7 @@ from brokers.alpaca.simulator.server import served
 from brokers.alpaca.simulator.simulator import Simulator
 from brokers.faults import FaultScript
 from brokers.link.http import Timeouts
+from brokers.link.keys import Key
 from brokers.paper.venue import Venue
 from gateway.system import SystemClock
 from trading.execution import BrokerEvent, LinkEvent
@@ -38,11 +39,13 @@ class Alpaca:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    def broker(self, account: str = "a", watermark_s: float = 0.3) -> AlpacaBroker:
+    def broker(
+        self, account: str = "a", watermark_s: float = 0.3, key: Key[Credentials] = KEY
+    ) -> AlpacaBroker:
         settings = AlpacaSettings(
             environment=Environment.SIM,
             url=self.url,
-            credentials=KEY,
+            credentials=key,
             account_id=AccountID(account),
             directory=self.folder / "adapter",
             timeouts=HASTY,

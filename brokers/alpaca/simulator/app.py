@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, WebSocketRoute
 
+from brokers.alpaca.fence import Credentials
 from brokers.alpaca.simulator import account as accounts
 from brokers.alpaca.simulator.book import SimulatedFill, SimulatedOrder
 from brokers.alpaca.simulator.simulator import Simulator
@@ -26,6 +27,7 @@ from trading.ports import BrokerError, RateLimited, Unauthorized, Unavailable
 _ORDERS_MAX = 500
 _PAGE_MAX = 100
 _LOOK_S = 0.1
+_KEY = ("key-id", "secret-key")
 _DAY_NS = 86_400_000_000_000
 
 type _Handler = Callable[[Request], Awaitable[Response]]
@@ -109,9 +111,8 @@ class Api:
             await self._simulator.clock.sleep(_LOOK_S)
 
     def _knows(self, request: Request) -> bool:
-        headers, key = request.headers, self._simulator.credentials
-        given = headers.get("apca-api-key-id"), headers.get("apca-api-secret-key")
-        return given == (key.key_id, key.secret_key)
+        key_id, secret = (request.headers.get(f"apca-api-{each}", "") for each in _KEY)
+        return Credentials(key_id, secret) in self._simulator.accepted
 
     # --- orders ---
 

@@ -47,7 +47,7 @@ class Simulator:
         self.venue = venue
         self.catalogue = catalogue
         self.clock = clock
-        self.credentials = credentials
+        self.accepted = {credentials}
         self.replays = replays
         self.rate_limit = rate_limit
         self.book = Book(venue.id, catalogue, venue.paper_order)

@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from brokers.alpaca.fence import Credentials
 from brokers.alpaca.simulator.book import Document, alpaca_symbol
 from brokers.alpaca.simulator.simulator import Simulator
 from brokers.alpaca.simulator.terms import Refused, malformed, not_found
@@ -99,10 +100,10 @@ class Streams:
                 return True
 
     def _knows(self, given: Mapping[str, Any]) -> bool:
-        data, key = given.get("data") or {}, self._simulator.credentials
+        data = given.get("data") or {}
         key_id = given.get("key") or data.get("key_id")
         secret = given.get("secret") or data.get("secret_key")
-        return (key_id, secret) == (key.key_id, key.secret_key)
+        return Credentials(str(key_id), str(secret)) in self._simulator.accepted
 
     async def _tell(self, socket: WebSocket) -> None:
         telling: asyncio.Task[None] | None = None
