@@ -1,5 +1,6 @@
 """Alpaca's clients in two languages trade with the simulator; its answers fit Alpaca's API."""
 
+import itertools
 import json
 import os
 import shutil
@@ -126,7 +127,7 @@ def _filled(sdk: Any, client: Any, client_order_id: str) -> Any:
         found: Any = client.get_order_by_client_id(client_order_id)
         if found.status is sdk.OrderStatus.FILLED:
             return found
-        time.sleep(0.1)
+        time.sleep(0.1)  # between two looks: more of them would be refused as too many
     raise TimeoutError(client_order_id)
 
 
@@ -143,29 +144,43 @@ def test_alpaca_py_follows_trades(sdk: Any, simulator: tuple[str, str, str], cli
         key_id, secret_key, url_override=f"{url.replace('http', 'ws')}/stream"
     )
     heard: list[tuple[str, str]] = []
+    news = threading.Condition()
 
     async def hear(update: Any) -> None:
-        heard.append(
-            (str(getattr(update.event, "value", update.event)), update.order.client_order_id)
-        )
+        with news:
+            heard.append(
+                (str(getattr(update.event, "value", update.event)), update.order.client_order_id)
+            )
+            news.notify()
+
+    def told(event: tuple[str, str]) -> bool:
+        with news:
+            return news.wait_for(lambda: event in heard, 10)
 
     stream.subscribe_trade_updates(hear)
     following = threading.Thread(target=stream.run)
     following.start()
     try:
-        time.sleep(1)
+        # It says nothing when it listens: orders are placed until one is told of.
+        for number in itertools.count():
+            client.cancel_order_by_id(rest(sdk, client, f"early-{number}").id)
+            with news:
+                if news.wait_for(lambda: heard, 0.2):
+                    break
+            assert number < 50
         order: Any = rest(sdk, client, "follow-1")
         client.cancel_order_by_id(order.id)
         client.submit_order(sdk.MarketOrderRequest(**terms(sdk, "follow-2")))
         _filled(sdk, client, "follow-2")
-        time.sleep(0.5)
+        assert told(("fill", "follow-2"))
     finally:
         stream.stop()
         following.join(10)
 
-    assert heard[:2] == [("new", "follow-1"), ("canceled", "follow-1")]
-    assert heard[2] == ("new", "follow-2")
-    assert heard[-1] == ("fill", "follow-2")
+    followed = [each for each in heard if each[1].startswith("follow")]
+    assert followed[:2] == [("new", "follow-1"), ("canceled", "follow-1")]
+    assert followed[2] == ("new", "follow-2")
+    assert followed[-1] == ("fill", "follow-2")
 
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="Node.js is not here")

@@ -168,25 +168,29 @@ def test_what_was_not_issued_for_here_is_refused(issued: Issued) -> None:
 def test_keys_rotate_under_load_without_a_failure(issued: Issued) -> None:
     server, gateway = issued
     stop, failures, kids = threading.Event(), list[str](), list[str]()
+    news = threading.Condition()
 
     def once() -> None:
         token = server.client_credentials("trader")["access_token"]
         viewer(asked(gateway, token))
-        kids.append(json.loads(base64.urlsafe_b64decode(token.partition(".")[0] + "=="))["kid"])
+        with news:
+            kids.append(json.loads(base64.urlsafe_b64decode(token.partition(".")[0] + "=="))["kid"])
+            news.notify()
 
     def load() -> None:
         while not stop.is_set():
             try:
                 once()
             except Exception as error:  # noqa: BLE001 - it is told below, by the test's own thread
-                failures.append(repr(error))
+                with news:
+                    failures.append(repr(error))
+                    news.notify()
                 return
 
     def count(kid: str, beyond: int) -> None:
-        deadline = time.monotonic() + 60
-        while kids.count(kid) < beyond and not failures:
-            assert time.monotonic() < deadline, f"{kid} signed {kids.count(kid)} of {beyond}"
-            time.sleep(0.01)
+        with news:
+            is_done = news.wait_for(lambda: kids.count(kid) >= beyond or failures, 60)
+            assert is_done, f"{kid} signed {kids.count(kid)} of {beyond}"
 
     threads = [threading.Thread(target=load) for _ in range(4)]
     for thread in threads:
