@@ -33,7 +33,7 @@ from resolvers.root import sdl
 from security.development import IssuerRefused
 from security.envelope import KeyUnavailable, SecretRefused
 from security.redaction import redact
-from security.sealing import KeysRefused
+from security.watched import KeysRefused
 from serving.manifest import ManifestError
 from trading.account import TradingState
 from trading.control import MassAction

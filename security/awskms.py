@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from security.envelope import KeyUnavailable, Place, SecretRefused, WrappedKey, told
-from security.sealing import KeysRefused
+from security.watched import KeysRefused
 
 # What says no for ever; anything else, such as throttling, may be asked again.
 _REFUSALS = {

@@ -22,7 +22,7 @@ from security.envelope import (
     WrappedKey,
     told,
 )
-from security.sealing import KeysRefused
+from security.watched import KeysRefused
 
 
 class Pkcs11Keys:

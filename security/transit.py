@@ -16,7 +16,7 @@ from urllib.parse import quote
 import httpx2
 
 from security.envelope import KeyUnavailable, Place, SecretRefused, WrappedKey, told
-from security.sealing import KeysRefused
+from security.watched import KeysRefused
 
 _ANSWER_WITHIN_S = 5.0
 

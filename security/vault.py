@@ -10,7 +10,7 @@ from security.envelope import (
     SecretRefused,
     WrappedKey,
 )
-from security.sealing import KeysRefused
+from security.watched import KeysRefused
 from trading.link import Link, LinkRefused, LinkUnavailable, SealedSecret, SecretField
 
 

