@@ -317,8 +317,9 @@ async def test_others_see_neither_limits_nor_changes_nor_requests(
     assert list(await desk.in_force(stranger)) == []
     assert list(await desk.versions(stranger, 9, None)) == []
     assert list(await desk.requests(stranger, 9)) == []
-    with pytest.raises(NotFound):
-        await desk.approve(stranger, request.id)
+    for who, which in ((stranger, request.id), (OFFICER, "nothing")):
+        with pytest.raises(NotFound, match="awaits a decision"):
+            await desk.approve(who, which)
     assert [each.value for each in await desk.in_force(OFFICER)] == [4, 5]
 
 

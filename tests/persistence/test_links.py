@@ -222,8 +222,9 @@ async def test_an_ended_link_leaves_no_secret(office: Office) -> None:
     assert ended.state is LinkState.UNLINKED
     assert await office.store.links.counts() == []
     assert await office.desk.links(ANN) == []
-    with pytest.raises(NotFound):
-        await office.desk.rotate(ANN, link.id)
+    for gone in (link.id, "nothing"):
+        with pytest.raises(NotFound, match="there is no link"):
+            await office.desk.unlink(ANN, gone)
 
 
 async def test_a_token_is_refreshed_when_two_thirds_of_its_life_are_over(office: Office) -> None:

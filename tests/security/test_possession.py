@@ -11,7 +11,7 @@ from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
 
 from security.authentication import Demands
 from security.credentials import Credentials, Refused
-from security.dpop import WINDOW_ALONE_S, WINDOW_S, Proofs, hashed
+from security.dpop import PROOF_MAX, WINDOW_ALONE_S, WINDOW_S, Proofs, hashed
 from security.issuer import IssuerTokens
 from security.jwks import RemoteKeys
 from security.replays import LocalReplays
@@ -251,6 +251,14 @@ async def test_the_scheme_alone_proves_nothing(door: Door) -> None:
     refused = await door.refusal(door.bound(), authorization=f"DPoP {door.bound()}")
 
     assert "send one, in the header DPoP" in str(refused)
+
+
+async def test_two_proofs_are_none_and_one_without_end_is_not_read(door: Door) -> None:
+    token = door.bound()
+    one, long = door.proof(token), door.proof(token, padding="x" * PROOF_MAX)
+
+    for proof in (f"{one}, {one}", long):
+        assert "send one, in the header DPoP" in str(await door.refusal(token, proof))
 
 
 async def test_a_socket_that_has_proven_it_is_looked_at_again_without(door: Door) -> None:

@@ -244,14 +244,19 @@ async def test_the_acknowledgement_lists_what_may_still_appear() -> None:
 async def test_orders_of_accounts_that_one_may_not_read_only_count() -> None:
     async with House().open() as house:
         await working(house)
+        house.broker.answers = [InDoubt("no answer")]
+        house.broker.found = [Unavailable("later")] * 20
+        await house.placed("p2")
         blind = principal("blind", accounts={}, permissions=EVERYTHING)
         answer = asyncio.create_task(house.control.set_trading_state(blind, command(SCOPES[0])))
         await house.clock.advance(0.5)
         result = await answer
 
     assert isinstance(result, TradingStateSet)
-    assert result.acknowledgement is not None
-    assert (result.acknowledgement.working, result.acknowledgement.working_count) == ((), 1)
+    told = result.acknowledgement
+    assert told is not None
+    assert (told.working, told.working_count) == ((), 2)
+    assert (told.in_flight, told.in_flight_count) == ((), 1)
 
 
 async def test_a_state_of_a_broker_waits_for_its_own_owner_alone() -> None:
@@ -334,9 +339,12 @@ async def test_a_release_of_all_takes_it_too() -> None:
     asked = await control.set_trading_state(OFFICER, command(SCOPES[0], ACTIVE))
     assert isinstance(asked, ApprovalRequired)
     bounded = principal("bounded", permissions=EVERYTHING - {Permission.TRADING_STATE_WRITE_ALL})
+    stranger = principal("stranger", permissions=EVERYTHING, tenant_id=TenantID("other"))
 
     with pytest.raises(Forbidden):
         await control.approve_trading_state(bounded, asked.request.id)
+    with pytest.raises(NotFound, match="awaits approval"):
+        await control.approve_trading_state(stranger, asked.request.id)
 
 
 async def test_an_earlier_snapshot_does_not_undo_a_later_one() -> None:
