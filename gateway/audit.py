@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from gateway.acts import local_act
+from gateway.attached import attached
 from gateway.config import ConfigError, Settings
 from gateway.system import SystemClock
-from persistence.attaching import attach
 from persistence.store import SqlStore
 from schema.scalar import read_instant
 from security.sealing import SealKeys, open_keys
@@ -37,7 +36,7 @@ async def run_audit(settings: Settings, options: argparse.Namespace) -> tuple[st
         return keys.public(), 0
     if options.action == "verify" and options.export is not None:
         return _checked(options.export, keys)
-    async with _attached(settings) as store:
+    async with attached(settings) as store:
         match options.action:
             case "verify":
                 return await _verified(store, keys, _anchors(options.anchor))
@@ -46,20 +45,6 @@ async def run_audit(settings: Settings, options: argparse.Namespace) -> tuple[st
                 return await _sealed(sealer, store), 0
             case _:
                 return await _exported(store, options), 0
-
-
-@asynccontextmanager
-async def _attached(settings: Settings) -> AsyncIterator[SqlStore]:
-    store = await attach(
-        settings.data,
-        settings.database_url,
-        environment=settings.environment,
-        clock=SystemClock(),
-    )
-    try:
-        yield store
-    finally:
-        await store.close()
 
 
 async def _verified(store: SqlStore, keys: SealKeys, anchors: Mapping[int, str]) -> tuple[str, int]:

@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from gateway.attached import attached
 from gateway.config import ConfigError, Settings
 from gateway.system import SystemClock, TimeOrderedIds
-from persistence.attaching import attach
 from persistence.store import SqlStore
 from trading.account import TradingState
 from trading.closing import Acknowledgement
@@ -83,10 +83,7 @@ async def states(settings: Settings) -> str:
 @asynccontextmanager
 async def _desk(settings: Settings) -> AsyncIterator[tuple[SqlStore, ControlDesk]]:
     clock = SystemClock()
-    store = await attach(
-        settings.data, settings.database_url, environment=settings.environment, clock=clock
-    )
-    try:
+    async with attached(settings) as store:
         yield (
             store,
             ControlDesk(
@@ -97,8 +94,6 @@ async def _desk(settings: Settings) -> AsyncIterator[tuple[SqlStore, ControlDesk
                 ids=TimeOrderedIds(clock),
             ),
         )
-    finally:
-        await store.close()
 
 
 class _Silent:

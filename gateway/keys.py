@@ -9,9 +9,9 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 from gateway.acts import local_act
+from gateway.attached import attached
 from gateway.config import PREFIX, ConfigError, Settings
 from gateway.system import SystemClock
-from persistence.attaching import attach
 from persistence.store import SqlStore
 from security.awskms import AwsKms
 from security.envelope import Envelope, KeyProvider
@@ -96,19 +96,11 @@ async def run_keys(settings: Settings, options: argparse.Namespace) -> tuple[str
 
     Raises ConfigError, KeysRefused, KeyUnavailable, SecretRefused, StoreRefused, StoreUnavailable.
     """
-    store = await attach(
-        settings.data,
-        settings.database_url,
-        environment=settings.environment,
-        clock=SystemClock(),
-    )
-    try:
+    async with attached(settings) as store:
         vault = LinkVault(open_envelope(settings))
         if options.action == "rotate":
             return await rotate(store, vault, options.by), 0
         return await _status(store, vault), 0
-    finally:
-        await store.close()
 
 
 async def rotate(store: SqlStore, vault: LinkVault, by: str | None) -> str:

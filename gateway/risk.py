@@ -6,14 +6,11 @@ Both read a page at a time, beside the gateways that run on the store, and take 
 from __future__ import annotations
 
 import argparse
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
+from gateway.attached import attached
 from gateway.config import ConfigError, Settings
 from gateway.progress import Progress
 from gateway.system import SystemClock
-from persistence.attaching import attach
-from persistence.store import SqlStore
 from risk.catalogue import table
 from risk.replay import difference
 from trading.ids import AccountID
@@ -41,25 +38,11 @@ async def run_risk(settings: Settings, options: argparse.Namespace) -> str:
             return await _recount(settings, options.account)
 
 
-@asynccontextmanager
-async def _attached(settings: Settings) -> AsyncIterator[SqlStore]:
-    store = await attach(
-        settings.data,
-        settings.database_url,
-        environment=settings.environment,
-        clock=SystemClock(),
-    )
-    try:
-        yield store
-    finally:
-        await store.close()
-
-
 async def _replay(settings: Settings, after_id: int) -> str:
     """Judge all decisions again, up to the first that differs."""
     decisions = checks = 0
     progress = Progress(SystemClock())
-    async with _attached(settings) as store:
+    async with attached(settings) as store:
         while page := await store.decisions.page(after_id, _PAGE):
             for logged in page:
                 if (found := difference(logged.decision)) is not None:
@@ -78,7 +61,7 @@ async def _recount(settings: Settings, only: str | None) -> str:
     """Fold the fills of accounts, and compare with what is kept and with what they hold."""
     fills, found = 0, list[str]()
     progress = Progress(SystemClock())
-    async with _attached(settings) as store:
+    async with attached(settings) as store:
         accounts = await store.scopes.accounts_in(Scope(ScopeKind.ALL))
         if only is not None and only not in accounts:
             raise ConfigError(f"--account {only}: there is no such account")
