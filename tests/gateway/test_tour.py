@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from itertools import count, islice
@@ -26,8 +27,25 @@ from tests.gateway.process import Running, running, token
 from tests.gateway.tokens import minted
 
 NUMBERS = count(1)
-PENNY = Decimal("0.01")
 CASH = Decimal(1_000_000)
+
+
+@dataclass(slots=True, kw_only=True)
+class Goods:
+    """What is traded: two symbols of a market, its tick, and the most that an order may be for."""
+
+    first: str = "AAPL"
+    second: str = "MSFT"
+    mic: str = "XNAS"
+    tick: Decimal = Decimal("0.01")
+    most: int = 10_000
+
+    def named(self, symbol: str) -> str:
+        return f"{symbol}@{self.mic}"
+
+
+GOODS = Goods()
+"""Those of a tour with another broker are put here by its module, for as long as it runs."""
 
 
 @pytest.fixture(scope="module")
@@ -52,12 +70,12 @@ def quote(client: Client, symbol: str) -> tuple[Decimal, Decimal]:
     return Decimal(found["bid"]), Decimal(found["ask"])
 
 
-def terms(symbol: str = "AAPL", **changes: Any) -> dict[str, Any]:
+def terms(symbol: str | None = None, **changes: Any) -> dict[str, Any]:
     """Return a market order to buy ten, with these changes."""
     order = {
         "accountId": "equity",
         "clOrdId": fresh("order"),
-        "symbol": symbol,
+        "symbol": symbol or GOODS.first,
         "side": "BUY",
         "ordType": "MARKET",
         "orderQty": "10",
@@ -65,9 +83,9 @@ def terms(symbol: str = "AAPL", **changes: Any) -> dict[str, Any]:
     return order | {name: str(value) for name, value in changes.items()}
 
 
-def below(client: Client, symbol: str = "AAPL") -> Decimal:
+def below(client: Client) -> Decimal:
     """Return a price that a buy rests at: within the collar, and out of the market's reach."""
-    bid, _ = quote(client, symbol)
+    bid, _ = quote(client, GOODS.first)
     return bid - 6
 
 
@@ -98,7 +116,7 @@ def test_a_market_order_fills_at_the_quote(trader: Client) -> None:
     order = trader.finished(trader.placed(**terms())["id"])
 
     assert (order["ordStatus"], order["cumQty"], order["leavesQty"]) == ("FILLED", "10", "0")
-    assert order["symbol"] == "AAPL@XNAS"
+    assert order["symbol"] == GOODS.named(GOODS.first)
     assert sum(Decimal(fill["lastQty"]) for fill in order["fills"]) == 10
     value = sum(Decimal(f["lastQty"]) * Decimal(f["lastPx"]) for f in order["fills"])
     assert Decimal(order["avgPx"]) == value / 10
@@ -107,7 +125,7 @@ def test_a_market_order_fills_at_the_quote(trader: Client) -> None:
 
 
 def test_a_limit_order_that_crosses_fills_no_worse_than_its_price(trader: Client) -> None:
-    _, ask = quote(trader, "AAPL")
+    _, ask = quote(trader, GOODS.first)
     limit = ask + 1
     order = trader.finished(trader.placed(**terms(ordType="LIMIT", price=limit))["id"])
 
@@ -120,13 +138,15 @@ def test_a_limit_order_below_the_market_rests_is_replaced_and_canceled(trader: C
     assert trader.account()["openOrders"] == 1
 
     newer = fresh("replace")
-    price = below(trader) - PENNY
+    price = below(trader) - GOODS.tick
     changed = trader.replace(newer, order["clOrdId"], orderQty="20", price=str(price))
     assert changed["id"] == order["id"]
     now = trader.settled(order["id"])
     assert (now["clOrdId"], now["orderQty"], now["ordStatus"]) == (newer, "20", "NEW")
     assert Decimal(now["price"]) == price
-    [position] = [p for p in trader.account()["positions"] if p["symbol"] == "AAPL@XNAS"]
+    [position] = [
+        p for p in trader.account()["positions"] if p["symbol"] == GOODS.named(GOODS.first)
+    ]
     assert position["openBuyQty"] == "20"
 
     assert trader.cancel(fresh("cancel"), newer)["id"] == order["id"]
@@ -136,7 +156,7 @@ def test_a_limit_order_below_the_market_rests_is_replaced_and_canceled(trader: C
 
 
 def test_a_stop_waits_and_one_that_is_reached_fills(trader: Client) -> None:
-    _, ask = quote(trader, "AAPL")
+    _, ask = quote(trader, GOODS.first)
     waiting = trader.placed(**terms(ordType="STOP", stopPx=ask + 6))
     assert waiting["ordStatus"] == "NEW"
     trader.cancel(fresh("cancel"), waiting["clOrdId"])
@@ -147,7 +167,7 @@ def test_a_stop_waits_and_one_that_is_reached_fills(trader: Client) -> None:
 
 
 def test_a_stop_limit_triggers_and_then_works_at_its_limit(trader: Client) -> None:
-    _, ask = quote(trader, "AAPL")
+    _, ask = quote(trader, GOODS.first)
     reached = trader.placed(**terms(ordType="STOP_LIMIT", stopPx=ask - 1, price=ask + 1))
     assert trader.finished(reached["id"])["ordStatus"] == "FILLED"
 
@@ -168,7 +188,7 @@ def test_what_cannot_trade_at_once_is_canceled(trader: Client, time_in_force: st
 
 def test_what_can_trade_at_once_does(trader: Client) -> None:
     """One share: every quote shows at least that much."""
-    _, ask = quote(trader, "AAPL")
+    _, ask = quote(trader, GOODS.first)
     for time_in_force in ("IMMEDIATE_OR_CANCEL", "FILL_OR_KILL"):
         changes: dict[str, Any] = {
             "ordType": "LIMIT",
@@ -206,10 +226,10 @@ def test_a_good_till_cancel_order_outlives_the_gateway(tmp_path: Path) -> None:
 
 
 def test_all_orders_are_canceled_by_symbol_by_side_or_at_once(trader: Client) -> None:
-    _, ask = quote(trader, "MSFT")
+    _, ask = quote(trader, GOODS.second)
     orders = [resting(trader) for _ in range(3)]
-    sell = trader.placed(**terms("MSFT", side="SELL", ordType="LIMIT", price=ask + 6))
-    by_symbol = {"accountId": "equity", "clOrdId": fresh("all"), "symbol": "MSFT"}
+    sell = trader.placed(**terms(GOODS.second, side="SELL", ordType="LIMIT", price=ask + 6))
+    by_symbol = {"accountId": "equity", "clOrdId": fresh("all"), "symbol": GOODS.second}
     report = trader.data(CANCEL_ALL, input=by_symbol)
     assert (report["totalAffectedOrders"], report["orders"][0]["id"]) == (1, sell["id"])
     assert trader.finished(sell["id"])["ordStatus"] == "CANCELED"
@@ -225,14 +245,18 @@ def test_all_orders_are_canceled_by_symbol_by_side_or_at_once(trader: Client) ->
 def test_a_preview_says_what_risk_would_and_places_nothing(trader: Client) -> None:
     before = trader.account()
     good = trader.data(PREVIEW, input=terms())
-    bad = trader.data(PREVIEW, input=terms(orderQty=10_001))
+    bad = trader.data(PREVIEW, input=terms(orderQty=GOODS.most + 1))
 
     assert good["accepted"]
     assert not bad["accepted"]
     [check] = [c for c in bad["checks"] if c["name"] == "MAX_ORDER_QTY"]
-    assert (check["verdict"], check["limit"], check["used"]) == ("REFUSE", "10000", "10001")
+    assert (check["verdict"], check["limit"], check["used"]) == (
+        "REFUSE",
+        f"{GOODS.most}",
+        f"{GOODS.most + 1}",
+    )
     assert check["headroom"] == "-1"
-    assert {"name": "order_qty", "value": "10001"} in check["inputs"]
+    assert {"name": "order_qty", "value": f"{GOODS.most + 1}"} in check["inputs"]
     assert trader.account()["lastSeq"] == before["lastSeq"]
     assert trader.account()["openOrders"] == before["openOrders"]
 
@@ -271,6 +295,14 @@ def test_futures_move_cash_by_gains_alone_and_tie_up_margin(trader: Client) -> N
     flat = trader.account("futures")
     assert Decimal(flat["cash"]) == before + gain
     assert flat["initialMargin"] == "0"
+
+
+def test_a_future_whose_margin_is_not_there_is_refused(trader: Client) -> None:
+    [es] = [
+        each
+        for each in trader.data('{ instruments(search: "ES") { nodes { symbol mic } } }')["nodes"]
+        if each["symbol"].startswith("ES") and each["mic"] == "XCME"
+    ]
 
     too_many = trader.place(**terms(es["symbol"], accountId="futures", orderQty=16))
     assert too_many["ordRejReason"] == "INSUFFICIENT_CREDIT_LIMIT"
@@ -317,15 +349,15 @@ def test_a_halt_refuses_orders_lets_cancels_pass_and_takes_two_to_lift(
 
 
 def test_an_account_that_only_reduces_takes_what_closes(gateway: Running, trader: Client) -> None:
-    trader.finished(trader.placed(**terms("MSFT", orderQty=5))["id"])
+    trader.finished(trader.placed(**terms(GOODS.second, orderQty=5))["id"])
     state = {"scope": {"accountId": "equity"}, "state": "REDUCING", "reason": "a drill"}
     with (
         Client(gateway.url, minted(gateway.data, "risk_officer")) as officer,
         Client(gateway.url, minted(gateway.data, "operator")) as operator,
     ):
         assert officer.data(SET_STATE, input=state)["__typename"] == "TradingStateSet"
-        assert trader.place(**terms("MSFT", orderQty=1))["ordStatus"] == "REJECTED"
-        sale = trader.placed(**terms("MSFT", side="SELL", orderQty=5))
+        assert trader.place(**terms(GOODS.second, orderQty=1))["ordStatus"] == "REJECTED"
+        sale = trader.placed(**terms(GOODS.second, side="SELL", orderQty=5))
         assert trader.finished(sale["id"])["ordStatus"] == "FILLED"
         asked = officer.data(SET_STATE, input=state | {"state": "ACTIVE"})
         assert operator.data(APPROVE, requestId=asked["request"]["id"])["__typename"] == (
@@ -387,7 +419,8 @@ def test_positions_accounts_quotes_and_states_can_be_followed(
 ) -> None:
     positions = 'subscription { positions(accountId: "equity") { symbol netQty } }'
     account = 'subscription { account(accountId: "equity") { lastSeq openOrders } }'
-    quotes = 'subscription { quotes(symbols: ["AAPL", "MSFT"]) { symbol bid ask } }'
+    both = json.dumps([GOODS.first, GOODS.second])
+    quotes = f"subscription {{ quotes(symbols: {both}) {{ symbol bid ask }} }}"
     states = "subscription { tradingState { accountId state } }"
     with (
         trader.subscribe(positions) as held,
@@ -397,10 +430,15 @@ def test_positions_accounts_quotes_and_states_can_be_followed(
         Client(gateway.url, minted(gateway.data, "risk_officer")) as officer,
         Client(gateway.url, minted(gateway.data, "operator")) as operator,
     ):
-        assert {next(prices)["symbol"] for _ in range(8)} == {"AAPL@XNAS", "MSFT@XNAS"}
+        assert {next(prices)["symbol"] for _ in range(8)} == {
+            GOODS.named(GOODS.first),
+            GOODS.named(GOODS.second),
+        }
         order = trader.finished(trader.placed(**terms(orderQty=3))["id"])
-        net = {p["symbol"]: p["netQty"] for p in trader.account()["positions"]}["AAPL@XNAS"]
-        wanted = {"symbol": "AAPL@XNAS", "netQty": net}
+        net = {p["symbol"]: p["netQty"] for p in trader.account()["positions"]}[
+            GOODS.named(GOODS.first)
+        ]
+        wanted = {"symbol": GOODS.named(GOODS.first), "netQty": net}
         assert next(position for position in held if position == wanted)
         assert next(each for each in accounts if int(each["lastSeq"]) >= int(order["lastSeq"]))
 
