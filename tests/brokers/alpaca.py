@@ -20,7 +20,7 @@ from gateway.system import SystemClock
 from trading.execution import BrokerEvent, LinkEvent
 from trading.ids import AccountID
 from trading.instrument import Catalogue
-from trading.ports import Environment
+from trading.ports import Broker, Environment
 
 KEY = Credentials("SIMKEY", "made-up-secret")
 HASTY = Timeouts(pool_s=0.5, connect_s=0.5, write_s=0.5, read_s=0.3)
@@ -83,11 +83,11 @@ async def simulated(
 class Heard:
     """What an adapter's stream has told so far."""
 
-    def __init__(self, broker: AlpacaBroker) -> None:
+    def __init__(self, broker: Broker) -> None:
         self.events: list[BrokerEvent | LinkEvent] = []
         self._listening = asyncio.create_task(self._listen(broker))
 
-    async def _listen(self, broker: AlpacaBroker) -> None:
+    async def _listen(self, broker: Broker) -> None:
         async for event in broker.events():
             self.events.append(event)
 

@@ -16,7 +16,7 @@ from tests.brokers.alpaca import KEY, Alpaca, simulated, until
 from tests.brokers.world import NOON, catalogue, quote
 from trading.ids import AccountID, InstrumentID
 from trading.instrument import SecurityType
-from trading.ports import Environment, Rejected, Unauthorized
+from trading.ports import Environment, MarketData, Rejected, Unauthorized
 from trading.quote import Quote
 
 
@@ -35,11 +35,11 @@ def source(alpaca: Alpaca, *symbols: str, data_url: str | None = None) -> Alpaca
 class Seen:
     """What a source has yielded."""
 
-    def __init__(self, quotes: AlpacaQuotes) -> None:
+    def __init__(self, quotes: MarketData) -> None:
         self.quotes: list[Quote] = []
         self._task = asyncio.create_task(self._see(quotes))
 
-    async def _see(self, quotes: AlpacaQuotes) -> None:
+    async def _see(self, quotes: MarketData) -> None:
         async for each in quotes.quotes():
             self.quotes.append(each)
 
