@@ -105,6 +105,7 @@ class TradovateBroker:
                 self._client, self._mirror, self._clock, self._settings.watermark_s
             ),
             clock=self._clock,
+            accounts=accounts.ours,
             resume_from=resume_from,
         )
         await self._until_linked(self._stream)
@@ -220,13 +221,18 @@ class TradovateBroker:
     # --- questions ---
 
     async def _find(self, wire_id: WireID) -> int | None:
-        """Find an order by its label: as it was answered, as it was told, or in all commands."""
+        """Find an order by its label: as answered or told, in all commands, or in what works."""
         known = self._requests.order_id(wire_id) or self._mirror.order_id(wire_id)
         if known is not None:
             return known
         for command in await self._client.commands():
             if command.kind == "New" and command.cl_ord_id == wire_id:
                 return command.order_id
+        # One that works since another day may not be among the commands of this one.
+        open_ = [each.id for each in await self._client.orders() if Dossier(each).is_open]
+        for dossier in await self._client.dossiers(open_):
+            if dossier.wire_id == wire_id:
+                return dossier.order.id
         return None
 
     async def find_order(self, wire_id: WireID) -> BrokerOrder | None:

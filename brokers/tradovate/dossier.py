@@ -31,6 +31,11 @@ class Dossier:
         return WireID(next(filter(None, labels), f"tradovate-{self.order.id}"))
 
     @property
+    def is_whole(self) -> bool:
+        """Whether its terms and its first command are there: one of another day may lack them."""
+        return bool(self.versions) and any(each.kind == _NEW for each in self.commands)
+
+    @property
     def terms(self) -> OrderVersion:
         """The terms that it works by: the newest, less those that were refused.
 

@@ -82,6 +82,13 @@ class Mirror:
             case _:
                 pass
 
+    def learn(self, dossier: Dossier) -> None:
+        """Take in terms and commands that were asked for; what trades is to be told of."""
+        for version in dossier.versions:
+            self._put("orderVersion", version, None)
+        for command in dossier.commands:
+            self._put("command", command, None)
+
     def order_id(self, wire_id: WireID) -> int | None:
         """Return Tradovate's id of an order of ours, or None."""
         return self._orders.get(wire_id)

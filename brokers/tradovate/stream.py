@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from typing import Any
 
 from brokers.link.body import encode
@@ -58,14 +58,19 @@ class Stream:
         mirror: Mirror,
         watermark: Watermark,
         clock: Clock,
+        accounts: Collection[int],
         resume_from: str | None,
     ) -> None:
-        """Go on after a cursor that was recorded, or from the first snapshot."""
+        """Go on after a cursor that was recorded, or from the first snapshot.
+
+        `accounts` are those whose orders are told of.
+        """
         self._link = link
         self._claims = claims
         self._mirror = mirror
         self._watermark = watermark
         self._clock = clock
+        self._accounts = accounts
         self._since = None if resume_from is None else cursor_time(resume_from) - _OVERLAP_NS
         self._told: OrderedDict[tuple[type[Told], int], None] = OrderedDict()
         self._inbox: asyncio.Queue[_Item] = asyncio.Queue(_INBOX_MAX)
@@ -237,20 +242,25 @@ class Stream:
 
     async def _claim(self, told: Told, raw: bytes) -> BrokerEvent | None:
         if isinstance(told, ExecutionReport):
-            dossier = await self._dossier(told.order_id)
-            return self._claims.of_execution(told, dossier, raw)
+            if told.account_id not in self._accounts:
+                return None  # The user has other accounts, which are not our affair.
+            return self._claims.of_execution(told, await self._dossier(told.order_id), raw)
         if (command := self._mirror.command(told.command_id)) is None:
             return None  # What it is about comes as an execution report, or is found by comparing.
-        return self._claims.of_command(told, command, await self._dossier(command.order_id), raw)
+        dossier = await self._dossier(command.order_id)
+        if dossier.order.account_id not in self._accounts:
+            return None
+        return self._claims.of_command(told, command, dossier, raw)
 
     async def _dossier(self, order_id: int) -> Dossier:
         """Return what is known of an order, with its terms and commands, or ask for it."""
         found = self._mirror.dossier(order_id)
-        if found is not None and found.versions and found.commands:
+        if found is not None and found.is_whole:
             return found
         asked = await self._link.client.dossiers([order_id])
         if not asked:
             raise Unavailable(f"Tradovate tells of its order {order_id}, and does not show it")
+        self._mirror.learn(asked[0])
         return asked[0]
 
     def _remember(self, told: Told) -> None:

@@ -11,6 +11,7 @@ import pytest
 from brokers.faults import Fault, FaultKind, FaultScript, Operation
 from brokers.tradovate.broker import TradovateBroker
 from brokers.tradovate.maintenance import Maintenance
+from brokers.tradovate.messages import cursor_at
 from gateway.system import SystemClock
 from tests.brokers.alpaca import Heard, until
 from tests.brokers.tradovate import Tradovate, simulated
@@ -178,6 +179,44 @@ async def test_what_is_not_for_here_is_refused_before_anything_leaves(open_desk:
     assert list(desk.simulator.book.orders) == []
 
 
+async def test_what_others_do_in_accounts_of_theirs_is_not_told(open_desk: Opening) -> None:
+    desk = await open_desk()
+    theirs = {"action": "Buy", "symbol": "ESZ6", "orderQty": 5, "orderType": "Market"}
+    await desk.simulator.place({**theirs, "accountId": 1000002})
+    await desk.simulator.place({**theirs, "accountId": 1000001})
+    await desk.heard.until("NEW", "TRADE")
+
+    names = {each.wire_id for each in desk.heard.events if isinstance(each, BrokerReport)}
+    [order_id] = [each.id for each in desk.simulator.book.orders.values()][1:]
+    assert names == {f"tradovate-{order_id}"}
+    assert (await desk.broker.positions([A])).items == [(A, FUT, Decimal(5))]
+
+
+async def test_an_order_of_another_day_is_known_by_its_first_command(
+    open_desk: Opening, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk = await open_desk()
+    await desk.submit(REST)
+    await desk.heard.until("NEW")
+    await desk.broker.close()
+    await desk.broker.connect(cursor_at(SystemClock().now()))
+    heard = Heard(desk.broker)
+    # Neither the list of commands nor the snapshot has what was asked on another day.
+    monkeypatch.setattr(desk.broker._client, "commands", _none)
+    desk.broker._mirror.load({"orders": desk.simulator.entities.all("order")})
+    found = await desk.broker.find_order(WireID("w1"))
+    desk.show(89, 90)
+    await until(lambda: "TRADE" in heard.said)
+
+    assert found is not None
+    assert found.status is OrdStatus.NEW
+    assert {each.wire_id for each in heard.events if isinstance(each, BrokerReport)} == {"w1"}
+
+
+async def _none() -> list[Any]:
+    return []
+
+
 # --- absence ---
 
 
@@ -312,10 +351,10 @@ async def test_a_process_goes_on_after_its_cursor(open_desk: Opening) -> None:
     desk.show(100, 101)
     await desk.broker.connect(cursor)
     heard = Heard(desk.broker)
-    await until(lambda: len(heard.events) >= 2)
+    await until(lambda: len({getattr(each, "key", "") for each in heard.events} - known) == 2)
 
     reports = [each for each in heard.events if isinstance(each, BrokerReport)]
-    assert len([each for each in reports if each.key not in known]) == 1
+    assert [each.last_qty for each in reports if each.key not in known] == [50]
     assert any(isinstance(each, LinkEvent) for each in heard.events)
     with pytest.raises(Unavailable, match="not a cursor of Tradovate"):
         await desk.tradovate.broker().connect("01J")
