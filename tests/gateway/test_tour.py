@@ -83,9 +83,9 @@ def terms(symbol: str | None = None, **changes: Any) -> dict[str, Any]:
     return order | {name: str(value) for name, value in changes.items()}
 
 
-def below(client: Client) -> Decimal:
+def below(client: Client, symbol: str | None = None) -> Decimal:
     """Return a price that a buy rests at: within the collar, and out of the market's reach."""
-    bid, _ = quote(client, GOODS.first)
+    bid, _ = quote(client, symbol or GOODS.first)
     return bid - 6
 
 
