@@ -255,6 +255,23 @@ async def test_processes_refresh_one_after_another_and_never_with_an_old_token(
     assert fresh.revision == link.revision + 1
 
 
+async def test_nobody_refreshes_what_another_process_is_refreshing(office: Office) -> None:
+    link, said = await office.linked(), list[str]()
+
+    async def rotate_too() -> None:
+        office.broker.before_answer = None
+        with pytest.raises(BrokerUnavailable, match="being refreshed already") as caught:
+            await office.another().rotate(BOB, link.id)
+        said.append(str(caught.value))
+
+    office.broker.before_answer = rotate_too
+    fresh = await office.desk.rotate(ANN, link.id)
+
+    assert len(said) == 1
+    assert (office.broker.given, office.broker.is_gone) == (2, False)
+    assert (await office.token(fresh)).refresh_token == "refresh-2"
+
+
 async def test_a_refresh_beside_an_end_leaves_nothing(office: Office) -> None:
     link = await office.linked()
 
