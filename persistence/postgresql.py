@@ -282,8 +282,14 @@ class _Steps:
 
     async def close(self) -> None:
         """Give the connection back, rolled back where it has not committed."""
-        if self._driver is not None:
-            await _detached(self._let_go(self._driver))
+        driver = self._driver
+        if driver is None:
+            return
+        if driver.is_closed() or driver.is_in_transaction():
+            await _detached(self._let_go(driver))
+        else:
+            self._driver = None
+            self._pool.give_back(driver)
 
     async def _do[T](self, work: Callable[[Connection], T]) -> T:
         if self._driver is None:

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from persistence.literal import ArrayText
+from trading.record import maker
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -42,6 +43,7 @@ class Rows[T: DataclassInstance]:
         self._nested = nested or {}
         self._fixed = dict(fixed or {})
         self._names = [each.name for each in fields(of) if each.name not in self._nested]
+        self._make = None if self._nested else maker(of, self._names)
         self._attributes: Callable[[T], Sequence[Any]] = attrgetter(*self._names)
         self._parts = {
             name: (part, [each.name for each in fields(part)])
@@ -85,6 +87,8 @@ class Rows[T: DataclassInstance]:
 
     def item(self, row: Sequence[Any]) -> T:
         """Make an item of the columns, in the order in which `select` names them."""
+        if self._make is not None:
+            return self._make(row)
         found = dict(zip(self._names, row, strict=False))
         at = len(self._names)
         for name, (part, names) in self._parts.items():

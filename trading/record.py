@@ -43,6 +43,25 @@ def replace[T](item: T, /, **changes: Any) -> T:
     return copied
 
 
+def maker[T](of: type[T], names: Sequence[str]) -> Callable[[Sequence[Any]], T]:
+    """Return what makes a record of the values of all its fields, in the order of these names.
+
+    What it makes of fewer values is a ValueError; more are left alone.
+    """
+    if {each.name for each in fields(_checked(of))} != set(names):
+        raise TypeError(f"a {of.__name__} has other fields than {', '.join(names)}")
+    return _function(
+        "def made(values):",
+        [
+            "made = _new(_twin)",
+            f"[{', '.join(f'made.{name}' for name in names)}] = values[:{len(names)}]",
+            "made.__class__ = _of",
+            "return made",
+        ],
+        {"_of": of, "_twin": _twin(of)},
+    )
+
+
 @cache
 def _copier(of: type[Any]) -> Callable[[Any, dict[str, Any]], Any]:
     names = [each.name for each in fields(_checked(of))]

@@ -7,7 +7,7 @@ import pytest
 
 from tests.trading.builders import account, order, trade
 from trading.control import NOTHING_SET
-from trading.record import record, replace
+from trading.record import maker, record, replace
 
 
 @pytest.mark.parametrize(
@@ -107,3 +107,13 @@ def test_what_the_class_does_not_take_is_refused(
     for kind in (Swift, Standard):
         with pytest.raises(TypeError, match=r"__init__\(\)"):
             kind(*given, **named)
+
+
+def test_a_record_is_made_of_a_row() -> None:
+    make = maker(Swift, ["second", "first", "fourth", "third"])
+
+    assert make(("b", 1, None, [3], "more")) == Swift(1, "b", third=[3])
+    with pytest.raises(ValueError, match="values"):
+        make(("b", 1, None))
+    with pytest.raises(TypeError, match="Swift"):
+        maker(Swift, ["first"])
