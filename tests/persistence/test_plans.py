@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
@@ -44,6 +44,24 @@ async def test_a_batch_is_as_many_statements_as_a_single_order(store: SqlStore) 
     one = await cost("1")
     assert one == await cost(*(f"many-{number:02}" for number in range(64)))
     assert len(one) < 20
+
+
+async def test_judging_adds_no_statement_to_a_batch(store: SqlStore) -> None:
+    """What the controls need under the lock comes with what the batch reads and writes anyhow."""
+
+    def judged(books: Books) -> None:
+        place("judged")(books)
+        held = books.accounts[A]
+        books.put_conduct(A, held.conduct.sent(5))
+        books.new_decisions.append((A, ClOrdID("cl-judged"), decision()))
+
+    async def cost(change: Callable[[Books], None], **wants: Any) -> int:
+        with statements() as seen:
+            await save(store, change, cl_ord_ids=[(A, "cl")], symbols={AAPL}, **wants)
+        return len(seen)
+
+    await save(store, place("0"))
+    assert await cost(judged, judges=True) == await cost(place("plain"))
 
 
 async def test_accounts_are_locked_against_all_who_lock(store: SqlStore) -> None:

@@ -288,6 +288,20 @@ def test_a_fresh_intent_is_readmitted(age: int, *, sent: bool) -> None:
 
 
 @pytest.mark.parametrize("ask", [queued, asking])
+def test_what_was_accepted_keeps_the_limits_by_which_it_was_judged(
+    ask: Callable[[Order], Command],
+) -> None:
+    first = order(id=OrderID("first"))
+    of = recorded(books(), first)
+    of.limits[ACCOUNT] = limits(values={"MAX_ORDER_QTY": 1})
+    admitted = GATE.readmit(of.orders[first.id], ask(first), of, NOW)
+    fresh = GATE.clear_replace(of.orders[first.id], asking(first), STOCK, of, NOW).decision
+
+    assert isinstance(admitted, ApprovedOrder | ApprovedReplace)
+    assert "QTY_EXCEEDS_MAX" in codes(fresh), "a replace is judged by those of today"
+
+
+@pytest.mark.parametrize("ask", [queued, asking])
 def test_an_intent_of_more_than_half_a_minute_is_withheld(ask: Callable[[Order], Command]) -> None:
     first = order(id=OrderID("first"))
     of = recorded(books(), first)
