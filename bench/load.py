@@ -20,7 +20,7 @@ import uvloop
 
 DOCUMENT = (
     "mutation Place($input: PlaceOrderInput!) { placeOrder(input: $input) { __typename"
-    " ... on Order { id clOrdId ordStatus cumQty rejectedBy }"
+    " ... on Order { id clOrdId ordStatus cumQty rejectedBy text }"
     " ... on InvalidInput { errors { path message } } } }"
 )
 ACCEPTED = b'"rejectedBy":null'

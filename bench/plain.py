@@ -61,6 +61,7 @@ class Order:
     ord_status: str
     cum_qty: str
     rejected_by: str | None
+    text: str | None
 
 
 @strawberry.type
@@ -112,6 +113,7 @@ class Plain:
             ord_status=answer["ordStatus"],
             cum_qty=answer["cumQty"],
             rejected_by=answer["rejectedBy"],
+            text=answer["text"],
         )
 
 

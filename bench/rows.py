@@ -110,4 +110,5 @@ def answer(order: Values, made: Mapping[str, Values]) -> dict[str, Any]:
         "ordStatus": "PENDING_NEW",
         "cumQty": "0",
         "rejectedBy": None,
+        "text": None,
     }
