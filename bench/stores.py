@@ -7,6 +7,7 @@ import itertools
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -21,12 +22,17 @@ from persistence.store import SqlStore
 from trading.account import Account
 from trading.ids import AccountID, TenantID
 from trading.instrument import Catalogue
+from trading.limits import Limit, LimitName
 from trading.ports import Environment
 
 SERVER = os.environ.get("DRAWBRIDGE_TEST_POSTGRES") or "postgresql://postgres@127.0.0.1:5432/test"
-HOT = AccountID("equity")
+HOT = AccountID("bench-hot")
 MANY = [AccountID(f"bench-{number:02}") for number in range(32)]
 _CASH = Decimal(1_000_000)
+_SEEDED = AccountID("equity")
+_OPEN_ORDERS = Decimal(100_000)
+"""More than are ever open: an answer waits for no fill, so that fills may be a second behind."""
+
 _NUMBERS = itertools.count(1)
 
 
@@ -89,9 +95,9 @@ async def _opened(where: str | Path) -> AsyncIterator[SqlStore]:
 
 async def _prepare(store: SqlStore) -> None:
     await seed(store, "paper")
-    users = [user for user in await store.directory.users() if HOT in user.accounts]
-    entitled = {user.id: user.accounts[HOT] for user in users}
-    for each in MANY:
+    users = [user for user in await store.directory.users() if _SEEDED in user.accounts]
+    entitled = {user.id: user.accounts[_SEEDED] for user in users}
+    for each in (HOT, *MANY):
         account = Account(
             id=each,
             tenant_id=TenantID("demo"),
@@ -100,4 +106,10 @@ async def _prepare(store: SqlStore) -> None:
             broker="paper",
             cash=_CASH,
         )
-        await store.accounts.add(account, standard_limits(each), entitled)
+        await store.accounts.add(account, _limits(each), entitled)
+
+
+def _limits(account_id: AccountID) -> list[Limit]:
+    most = LimitName.MAX_OPEN_ORDERS
+    standard = standard_limits(account_id)
+    return [replace(each, value=_OPEN_ORDERS) if each.name is most else each for each in standard]
