@@ -140,10 +140,11 @@ class OtelProbe:
         """Take who makes spans; where the process is one of many, other systems have a part."""
         self._tracer = provider.get_tracer("drawbridge", VERSION)
         store, bus = ("postgresql", "rabbitmq") if is_shared else ("sqlite", "in_process")
-        self._also: Mapping[Leg, Attributes] = {
+        also: Mapping[Leg, Attributes] = {
             Leg.TRANSACTION: {"db.system.name": store},
             Leg.PUBLISH: {"messaging.system": bus},
         }
+        self._alike = {leg: {**alike, **also.get(leg, {})} for leg, (_, _, alike) in _KINDS.items()}
 
     def begin(
         self, leg: Leg, parent: str | None = None, at: int | None = None, /, **about: str | int
@@ -151,17 +152,15 @@ class OtelProbe:
         """Begin a span, of the trace that is named or else of a new one, if that is sampled."""
         if parent is None and leg not in _ROOTS:
             return NO_SPAN
-        name, kind, alike = _KINDS[leg]
+        name, kind, _ = _KINDS[leg]
         context = Context()
         if parent is not None:
             context = _PROPAGATOR.extract({"traceparent": parent}, context)
-        span = self._tracer.start_span(name, context, kind, start_time=at)
+        attributes = {**self._alike[leg], **_listed(about)}
+        span = self._tracer.start_span(name, context, kind, attributes, start_time=at)
         if not span.is_recording():
             return NO_SPAN
-        span.set_attributes({**alike, **self._also.get(leg, {})})
-        recorded = _Recorded(span, is_named_later=name == _UNNAMED)
-        recorded.tell(**about)
-        return recorded
+        return _Recorded(span, is_named_later=name == _UNNAMED)
 
 
 class _Recorded:
@@ -179,9 +178,7 @@ class _Recorded:
         span = self._span
         if not about or not span.is_recording():
             return
-        span.set_attributes(
-            {_NAMES[name]: _clean(value) for name, value in about.items() if name in _NAMES}
-        )
+        span.set_attributes(_listed(about))
         if self._is_named_later and "operation_type" in about:
             span.update_name(str(about["operation_type"]))
         status = about.get("status")
@@ -219,6 +216,10 @@ class _Recorded:
     def _fail(self, code: str) -> None:
         self._span.set_status(Status(StatusCode.ERROR))
         self._span.set_attribute("error.type", _clean(code))
+
+
+def _listed(about: Attributes) -> Attributes:
+    return {_NAMES[name]: _clean(value) for name, value in about.items() if name in _NAMES}
 
 
 def _clean(value: str | int) -> str | int:

@@ -34,6 +34,7 @@ def _all_of(package: str, tests: Sequence[str]) -> Mapping[str, Sequence[str]]:
 TESTS: Mapping[str, Sequence[str]] = {
     **_all_of("schema", PERMISSIONS),
     **_all_of("resolvers", RESOLVERS),
+    "gateway/telemetry.py": ("tests/gateway/test_telemetry.py",),
     "persistence/audit.py": ("tests/persistence/test_audit.py",),
     "persistence/directory.py": ("tests/persistence/test_directory.py",),
     "persistence/limits.py": ("tests/persistence/test_limits.py",),
@@ -95,6 +96,7 @@ _TELLING = {
     "_is_awaited": "True",
     "_is_from_here": "True",
     "authenticated": 'b""',
+    "_redacted": "text[:_TEXT_MAX]",
 }
 """Functions whose answer is a check, and the answer that checks nothing."""
 
