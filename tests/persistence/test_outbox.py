@@ -1,5 +1,7 @@
 """Relays are given what is not published yet, each account's rows in their order."""
 
+from dataclasses import replace
+
 import pytest
 
 from persistence import tables
@@ -7,8 +9,9 @@ from persistence.connection import Connection
 from persistence.store import SqlStore
 from tests.persistence.changes import A, B, place, save
 from tests.persistence.samples import account, limits
-from trading.books import Wants
-from trading.ids import AccountID
+from trading.books import Books, Wants
+from trading.execution import ExecType
+from trading.ids import AccountID, OrderID
 from trading.store import SHARDS, shard_of
 
 
@@ -55,6 +58,33 @@ async def test_each_relay_is_given_the_rows_of_its_shards(store: SqlStore) -> No
     assert await store.outbox.pending(99, some) == both
     assert await store.outbox.pending(2, some) == both[:2]
     assert await store.outbox.pending(99, set()) == []
+
+
+async def test_a_row_names_the_traces_that_its_reports_are_of(store: SqlStore) -> None:
+    def traced(books: Books) -> None:
+        place("1", "2", "3")(books)
+        for wire_id, trace in zip(sorted(books.changed_commands), ("z", "z", "a"), strict=True):
+            books.put_command(replace(books.commands[wire_id], traceparent=f"00-{trace}-01"))
+
+    await save(store, place("plain", account_id="b"))
+    books = await save(store, traced)
+    # What is reported of an order later is of the trace in which it was commanded.
+    wire_id = min(books.commands)
+
+    def report(books: Books) -> None:
+        command = books.commands[wire_id]
+        assert command.traceparent == "00-z-01"
+        books.record(books.orders[command.order_id], ExecType.NEW, 3)
+
+    await save(store, report, wire_ids=[wire_id])
+    await save(
+        store,
+        lambda books: books.record(books.orders[OrderID("plain")], ExecType.NEW, 3),
+        order_ids=[OrderID("plain")],
+    )
+
+    rows = await store.outbox.pending(9)
+    assert [row.traceparents for row in rows] == [None, "00-a-01 00-z-01", "00-z-01", None]
 
 
 async def test_a_row_of_a_release_without_shards_is_given_to_the_relay_of_its_account(
