@@ -230,6 +230,7 @@ async def test_wrong_requests_name_the_field(tmp_path: Path) -> None:
         assert (await refused(action="Hold"))["violations"][0]["constraint"] == "action"
         assert (await refused(accountId=1))["violations"][0]["constraint"] == "accountId"
         assert (await refused(symbol="NOSUCH"))["failureReason"] == "InvalidContract"
+        assert (await refused(accountId="9" * 5000))["violations"][0]["constraint"] == "accountId"
         assert (await client.post("order/cancelorder", {"orderId": 1}))[0] == 404
         assert (await client.get("order/placeorder"))[0] == 405
         assert (await client.get("nothing/list"))[0] == 404

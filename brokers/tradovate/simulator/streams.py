@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Collection, Coroutine, Mapping, Sequence
 from contextlib import aclosing, suppress
 from typing import Any
 
@@ -12,11 +12,11 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from brokers.faults import FaultKind
 from brokers.paper.stream import Delivery, LinkBroken
 from brokers.paper.venue import NoAnswer
-from brokers.tradovate.simulator import maintenance
+from brokers.tradovate.simulator import maintenance, terms
 from brokers.tradovate.simulator.api import TICKET, Api
 from brokers.tradovate.simulator.sessions import QUOTA, Session
 from brokers.tradovate.simulator.simulator import Simulator
-from brokers.tradovate.simulator.terms import Document
+from brokers.tradovate.simulator.terms import Answered, Document
 from brokers.tradovate.simulator.wire import Frame, at_text, frame, read, told
 from trading.quote import Quote
 
@@ -185,6 +185,9 @@ class Conversation:
         window = self._simulator.window
         try:
             given = _object(request.body)
+            kinds = terms.kinds(given, "entityTypes")
+        except Answered as refusal:
+            return await self._reply(request.number, 200, refusal.document)
         except ValueError:
             return await self._reply(request.number, 400, "The body is not an object of JSON")
         if self._is_synced:
@@ -195,13 +198,12 @@ class Conversation:
             return await self._reply(request.number, 200, penalty)
         window.count(_SYNC, failed=False)
         self._is_synced = True
-        kinds = given.get("entityTypes")
         number, snapshot = self._simulator.book.number, self._snapshot(kinds)
         await self._reply(request.number, 200, snapshot)
         self._start(self._push(number, kinds))
         return None
 
-    def _snapshot(self, kinds: Sequence[str] | None) -> Document:
+    def _snapshot(self, kinds: Collection[str] | None) -> Document:
         entities, library = self._simulator.entities, self._simulator.library.entities
         told_of = {name: entities.all(kind) for name, kind in _SNAPSHOT.items()}
         told_of |= {name: list(library[kind].values()) for name, kind in _LIBRARY.items()}
@@ -216,7 +218,7 @@ class Conversation:
 
     # --- the user's entities ---
 
-    async def _push(self, after: int, kinds: Sequence[str] | None) -> None:
+    async def _push(self, after: int, kinds: Collection[str] | None) -> None:
         """Tell of changes as the fault script lets them through, until it breaks the link."""
         try:
             async with aclosing(self._simulator.venue.deliveries(after)) as deliveries:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -28,6 +28,9 @@ TIMES_IN_FORCE: Mapping[TimeInForce, str] = {
     TimeInForce.GOOD_TILL_DATE: "GTD",
 }
 _TEXT_MAX = 64
+_DIGITS_MAX = 20
+"""One more than an id has: what is longer is cut, and is no id either."""
+
 _REASONS: Mapping[OrdRejReason | CxlRejReason, str] = {
     OrdRejReason.UNKNOWN_SYMBOL: "InvalidContract",
     OrdRejReason.INVALID_PRICE_INCREMENT: "InvalidPrice",
@@ -95,7 +98,7 @@ def number(given: Mapping[str, Any], name: str) -> int:
     """Return an id. Raises Answered."""
     value = given.get(name)
     if isinstance(value, str) and value.isascii() and value.isdecimal():
-        return int(value)
+        value = int(value[:_DIGITS_MAX])
     if not isinstance(value, int) or isinstance(value, bool):
         raise violation(name, value, f"{name} should be specified, as an integer")
     return value
@@ -105,6 +108,14 @@ def numbers(given: Mapping[str, Any], name: str) -> Sequence[int]:
     """Return ids that are separated by commas. Raises Answered."""
     value = str(given.get(name, ""))
     return [number({name: each}, name) for each in value.split(",") if each]
+
+
+def kinds(given: Mapping[str, Any], name: str) -> Collection[str] | None:
+    """Return names of kinds of entities, or None where there are none. Raises Answered."""
+    value = given.get(name)
+    if value is not None and not isinstance(value, list):
+        raise violation(name, value, f"{name} must be a list")
+    return value
 
 
 def qty(given: Mapping[str, Any], name: str) -> Qty:
