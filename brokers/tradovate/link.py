@@ -7,6 +7,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from brokers.instants import SECOND_NS
 from brokers.link.breaker import Breaker
 from brokers.link.budget import Budget
 from brokers.link.http import Http, Timeouts
@@ -83,6 +84,12 @@ class TradovateLink:
             timeouts=settings.timeouts,
         )
         self.client = TradovateClient(http, self.login, self._log, self.penalties)
+
+    def shut_s(self) -> float:
+        """Return for how many seconds the calendar still has Tradovate shut; 0 when it is open."""
+        now = self._clock.now()
+        until = self._settings.maintenance.until(now)
+        return 0.0 if until is None else (until - now) / SECOND_NS
 
     def socket(self) -> AbstractAsyncContextManager[Socket]:
         """Open the socket of orders."""

@@ -125,8 +125,11 @@ class TradovateQuotes:
             except BrokerError as error:
                 logger.warning("Tradovate's quotes are away: %s", error)
                 wait_s = error.retry_after_s if isinstance(error, RateLimited) else 0.0
-            await self._clock.sleep(max(wait_s, _PAUSES_S[min(failures, len(_PAUSES_S) - 1)]))
+            pause_s = _PAUSES_S[min(failures, len(_PAUSES_S) - 1)]
             failures = 0 if self._latest else failures + 1
+            if 0 < (shut_s := link.shut_s()) <= pause_s:
+                pause_s, failures = shut_s, 0
+            await self._clock.sleep(max(wait_s, pause_s))
 
     async def _read(self, link: TradovateLink) -> None:
         token = await link.client.token()

@@ -122,9 +122,16 @@ class Stream:
                 self._linked.clear()
             if self._opened_at and self._clock.monotonic() - self._opened_at > _STEADY_NS:
                 self._failures = 0
-            pause_s = _PAUSES_S[min(self._failures, len(_PAUSES_S) - 1)]
-            self._failures += 1
-            await self._clock.sleep(max(pause_s, wait_s))
+            await self._clock.sleep(max(self._pause_s(), wait_s))
+
+    def _pause_s(self) -> float:
+        """Return how long to wait before the next socket: never past the end of maintenance."""
+        pause_s = _PAUSES_S[min(self._failures, len(_PAUSES_S) - 1)]
+        self._failures += 1
+        if 0 < (shut_s := self._link.shut_s()) <= pause_s:
+            self._failures = 0
+            return shut_s
+        return pause_s
 
     async def _one(self) -> None:
         """Open a socket, take in its snapshot, and read it to its end."""
