@@ -4,9 +4,7 @@ What Alpaca does not trade is left out: futures, currencies, and orders that are
 and so is that a stop has been triggered, of which it does not tell.
 """
 
-import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -14,15 +12,8 @@ import pytest
 from tests.faults.services import database, found
 from tests.gateway import test_tour as tour
 from tests.gateway.client import Client
-from tests.gateway.process import (
-    DRAWBRIDGE,
-    STOP_S,
-    Running,
-    drawbridge,
-    environment,
-    free_port,
-    running,
-)
+from tests.gateway.process import Running, drawbridge, free_port, running
+from tests.gateway.simulator import simulated
 from tests.gateway.tokens import minted
 
 pytestmark = pytest.mark.services
@@ -44,32 +35,6 @@ test_fills = tour.test_fills_arrive_for_one_who_only_watches
 test_cursor = tour.test_a_cursor_beyond_the_log_is_refused
 
 
-@contextmanager
-def simulated(folder: Path) -> Iterator[str]:
-    """Run a simulator of Alpaca; give its address. It is ended by its own process."""
-    port, log = free_port(), folder / "simulator.log"
-    command = (DRAWBRIDGE, "simulate", "alpaca", "--port", port, "--data", folder / "simulator")
-    with log.open("w") as errors:
-        process = subprocess.Popen(
-            # More than Alpaca allows in a minute, which the tour does not take.
-            [*map(str, command), "--rate-limit", "1000"],
-            env=environment(),
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            text=True,
-        )
-    assert process.stdout is not None
-    try:
-        assert "is open" in process.stdout.readline(), log.read_text()
-        yield f"http://127.0.0.1:{port}"
-        process.terminate()
-        assert process.wait(STOP_S) == 0, log.read_text()
-    finally:
-        process.kill()
-        process.wait(STOP_S)
-        process.stdout.close()
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("alpaca")
@@ -78,7 +43,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def access(folder: Path) -> Iterator[dict[str, str]]:
     """Run a simulator; say how it is reached, as settings."""
-    with simulated(folder) as url:
+    # More than Alpaca allows in a minute, which the tour does not take.
+    with simulated("alpaca", folder, "--rate-limit", 1000) as url:
         key = folder / "simulator" / "credentials"
         yield {"broker": "alpaca", "broker_url": url, "broker_credentials": str(key)}
 
