@@ -201,6 +201,9 @@ QUOTES: Mapping[str, Callable[[Surroundings], MarketData]] = {
 }
 """Sources of quotes, by the names of the brokers elsewhere that bring them."""
 
+SHUT_AT_TIMES = frozenset({"tradovate"})
+"""Brokers with hours of maintenance that can be set."""
+
 
 def _access(surroundings: Surroundings) -> Access:
     if surroundings.access is None:

@@ -277,13 +277,20 @@ def _broker_errors(settings: Settings) -> list[str]:
         known = ", ".join(registry.names())
         return [f"{PREFIX}BROKER={settings.broker}: there is no such adapter; there are {known}"]
     if settings.broker == PAPER:
+        elsewhere = ("broker_url", "broker_data_url", "broker_credentials", "broker_maintenance")
         return [
             f"{PREFIX}{name.upper()} is set, but the broker is the paper exchange, which has none;"
             f" leave it out, or set {PREFIX}BROKER"
-            for name in ("broker_url", "broker_data_url", "broker_credentials")
+            for name in elsewhere
             if getattr(settings, name) is not None
         ]
-    errors = [
+    errors = []
+    if settings.broker_maintenance is not None and settings.broker not in registry.SHUT_AT_TIMES:
+        errors.append(
+            f"{PREFIX}BROKER_MAINTENANCE is set, but {settings.broker} has no such hours;"
+            " leave it out"
+        )
+    errors += [
         f"{PREFIX}{name.upper()} is set, but belongs to the paper exchange, and the broker is"
         f" {settings.broker}; leave it out"
         for name in ("exchange", "faults")

@@ -36,7 +36,12 @@ def messages(frame: str) -> Sequence[Mapping[str, Any]]:
         raise Unavailable(f"Tradovate has closed the socket: {frame[1:200] or 'without a word'}")
     if not frame.startswith("a"):
         raise ValueError(f"not a frame: {frame!r:.100}")
-    found = json.loads(frame[1:], parse_float=Decimal)
+    found = json.loads(frame[1:], parse_float=Decimal, parse_constant=_refuse)
     if not isinstance(found, list) or not all(isinstance(each, dict) for each in found):
         raise ValueError(f"not messages: {frame!r:.100}")
     return found
+
+
+def _refuse(constant: str) -> object:
+    """Refuse NaN and Infinity, which JSON does not have."""
+    raise ValueError(f"{constant} is no number")

@@ -136,6 +136,7 @@ class Stream:
     async def _one(self) -> None:
         """Open a socket, take in its snapshot, and read it to its end."""
         self._opened_at = 0
+        self._link.penalties.check(_SYNC)
         token = await self._link.client.token()
         try:
             async with self._link.socket() as socket:

@@ -12,6 +12,7 @@ from brokers.faults import Fault, FaultKind, FaultScript, Operation
 from brokers.tradovate.broker import TradovateBroker
 from brokers.tradovate.maintenance import Maintenance
 from brokers.tradovate.messages import cursor_at
+from brokers.tradovate.socket import Socket
 from gateway.system import SystemClock
 from tests.brokers.alpaca import Heard, until
 from tests.brokers.tradovate import Tradovate, simulated
@@ -311,6 +312,26 @@ async def test_a_token_is_renewed_over_the_open_socket(open_desk: Opening) -> No
 
     assert desk.sent(LOG_IN) == 1
     assert not any(isinstance(each, LinkEvent) for each in desk.heard.events)
+
+
+async def test_a_socket_that_takes_no_second_token_is_replaced(
+    open_desk: Opening, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authorize, let_in = Socket.authorize, set[Socket]()
+
+    async def once(socket: Socket, token: str) -> None:
+        if socket in let_in:
+            raise Unauthorized("authorized already")
+        let_in.add(socket)
+        await authorize(socket, token)
+
+    monkeypatch.setattr(Socket, "authorize", once)
+    desk = await open_desk(simulator={"token_life_s": 1.5})
+    await until(lambda: len(let_in) == 2 and "LinkEvent" in desk.heard.said)
+    await desk.submit(BUY)
+    await until(lambda: "TRADE" in desk.heard.said)
+
+    assert desk.sent(LOG_IN) == 1
 
 
 async def test_who_is_thrown_out_logs_in_anew_and_misses_nothing(open_desk: Opening) -> None:

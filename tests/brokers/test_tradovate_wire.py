@@ -216,7 +216,7 @@ def test_messages_keep_their_numbers_exact_and_signs_of_life_say_nothing() -> No
     assert told["d"]["entity"]["price"] == Decimal("0.1")
 
 
-@pytest.mark.parametrize("frame", ["", "x", "a", "a{}", "a[1]", "[]", "a[{]"])
+@pytest.mark.parametrize("frame", ["", "x", "a", "a{}", "a[1]", "[]", "a[{]", 'a[{"i":NaN}]'])
 def test_what_is_no_frame_is_an_error(frame: str) -> None:
     with pytest.raises(ValueError, match=r".*"):
         frames.messages(frame)

@@ -264,6 +264,11 @@ def test_the_page_about_http_has_every_bound_with_its_default() -> None:
         ({"broker": "alpaca"}, "DRAWBRIDGE_BROKER_URL is not set: say where alpaca is"),
         ({"broker": "alpaca", "faults": "f"}, "FAULTS is set, but belongs to the paper exchange"),
         ({"broker": "alpaca", "exchange": "h:1"}, "EXCHANGE is set, but belongs to the paper"),
+        (
+            {"broker": "alpaca", "broker_maintenance": "none"},
+            "BROKER_MAINTENANCE is set, but alpaca has no such hours",
+        ),
+        ({"broker_maintenance": "none"}, "BROKER_MAINTENANCE is set, but the broker is the paper"),
         ({"broker": "alpaca", "quotes": "q.csv"}, "quotes come from alpaca; leave it out"),
     ],
 )
