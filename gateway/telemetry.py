@@ -150,6 +150,13 @@ class OtelProbe:
         self, leg: Leg, parent: str | None = None, at: int | None = None, /, **about: str | int
     ) -> Span:
         """Begin a span, of the trace that is named or else of a new one, if that is sampled."""
+        try:
+            return self._begin(leg, parent, at, about)
+        except Exception as error:  # noqa: BLE001 - an order is on its way
+            _complain(error)
+            return NO_SPAN
+
+    def _begin(self, leg: Leg, parent: str | None, at: int | None, about: Attributes) -> Span:
         if parent is None and leg not in _ROOTS:
             return NO_SPAN
         name, kind, _ = _KINDS[leg]
@@ -175,6 +182,12 @@ class _Recorded:
 
     def tell(self, **about: str | int) -> None:
         """Set attributes."""
+        try:
+            self._tell(about)
+        except Exception as error:  # noqa: BLE001 - an order is on its way
+            _complain(error)
+
+    def _tell(self, about: Attributes) -> None:
         span = self._span
         if not about or not span.is_recording():
             return
@@ -184,12 +197,17 @@ class _Recorded:
         status = about.get("status")
         if about.get("outcome") == "INTERNAL" or (isinstance(status, int) and status >= 500):
             self._fail(str(about.get("outcome", status)))
+        if (error := about.get("error")) is not None:
+            self._fail(str(error))
 
     def end(self, **about: str | int) -> None:
         """End the span, unless it has ended."""
-        if self._span.is_recording():
-            self.tell(**about)
-            self._span.end()
+        self.tell(**about)
+        try:
+            if self._span.is_recording():
+                self._span.end()
+        except Exception as error:  # noqa: BLE001 - an order is on its way
+            _complain(error)
 
     def __enter__(self) -> Self:
         return self
@@ -206,16 +224,25 @@ class _Recorded:
             case CancelledError() | GeneratorExit():
                 self.end(outcome="CANCELED")
             case _:
-                code = getattr(error, "code", None)
-                if not isinstance(code, str):
+                if isinstance(code := getattr(error, "code", None), str):
+                    self.end(outcome=code)
+                else:
                     # Its name alone: its words may quote anything.
-                    code = type(error).__name__
-                    self._fail(code)
-                self.end(outcome=code)
+                    self.end(error=type(error).__name__)
 
     def _fail(self, code: str) -> None:
         self._span.set_status(Status(StatusCode.ERROR))
         self._span.set_attribute("error.type", _clean(code))
+
+
+_COMPLAINED: set[str] = set()
+
+
+def _complain(error: Exception) -> None:
+    """Say once of each kind of defect that spans are lost by it."""
+    if (kind := type(error).__name__) not in _COMPLAINED:
+        _COMPLAINED.add(kind)
+        logger.error("spans are lost by a defect", exc_info=error)
 
 
 def _listed(about: Attributes) -> Attributes:

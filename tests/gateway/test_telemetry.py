@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
@@ -11,7 +11,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import StatusCode
 
 from gateway.config import ConfigError
-from gateway.telemetry import OtelProbe, _Told
+from gateway.telemetry import _COMPLAINED, OtelProbe, _Told
 from gateway.tracing import is_asked_for
 from resolvers.root import Schema
 from tests.gateway.documents import PLACE
@@ -275,6 +275,28 @@ def test_a_span_that_has_ended_says_nothing_more(
     [ended] = traced.spans
     assert attributes(ended)["drawbridge.outcome"] == "OK"
     assert caplog.records == []
+
+
+class Broken:
+    """A tracer, and a span, of which every call fails."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise MemoryError(name)
+
+
+def test_a_defect_of_tracing_fails_no_order(
+    traced: Traced, caplog: pytest.LogCaptureFixture
+) -> None:
+    _COMPLAINED.clear()
+    with traced.probe.begin(Leg.DESK, PARENT) as span:
+        span._span = Broken()  # type: ignore[attr-defined]
+        span.tell(outcome="OK")
+    traced.probe._tracer = cast("Any", Broken())
+    with traced.probe.begin(Leg.DESK, PARENT) as span:
+        assert span.traceparent is None
+
+    [record] = caplog.records
+    assert record.getMessage() == "spans are lost by a defect"
 
 
 class Fickle(SpanExporter):
