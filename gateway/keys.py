@@ -106,14 +106,17 @@ async def run_keys(settings: Settings, options: argparse.Namespace) -> tuple[str
 async def rotate(store: SqlStore, vault: LinkVault, by: str | None) -> str:
     """Put all secrets under the key that seals now, some at a time, while they are in use."""
     (provider, key_id), moved, after = await vault.current(), 0, ""
-    while found := await store.links.under_others(provider, key_id, after, _AT_ONCE):
-        for secret in found:
-            # One that was sealed anew in the meantime is under the newest key by that.
-            moved += await store.links.move(secret, await vault.rewrapped(secret))
-        after = found[-1].link_id
-        await SystemClock().sleep(_PAUSE_S)
-    detail = f"{moved} secrets are under {provider} {key_id} now"
-    await store.audit.record(local_act(ActKind.ROTATE_KEYS, by, subject=key_id, detail=detail))
+    try:
+        while found := await store.links.under_others(provider, key_id, after, _AT_ONCE):
+            for secret in found:
+                # One that was sealed anew in the meantime is under the newest key by that.
+                moved += await store.links.move(secret, await vault.rewrapped(secret))
+            after = found[-1].link_id
+            await SystemClock().sleep(_PAUSE_S)
+    finally:
+        # Those that were moved before a failure are on record as well.
+        detail = f"{moved} secrets are under {provider} {key_id} now"
+        await store.audit.record(local_act(ActKind.ROTATE_KEYS, by, subject=key_id, detail=detail))
     return detail
 
 

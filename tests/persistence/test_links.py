@@ -13,11 +13,12 @@ import pytest
 from gateway.keys import rotate
 from persistence.connection import Connection
 from persistence.store import SqlStore
-from security.envelope import Envelope
+from security.envelope import Envelope, KeyUnavailable
 from security.keyfile import LocalKeys, make_keys
 from security.vault import LinkVault
 from tests.persistence.changes import A
 from tests.persistence.samples import TENANT, StoppedClock
+from trading.audit import ACTS
 from trading.ids import AccountID, TenantID, UserID
 from trading.link import (
     BrokerTokens,
@@ -25,6 +26,7 @@ from trading.link import (
     LinkRefused,
     LinkState,
     LinkUnavailable,
+    SealedSecret,
     SecretField,
 )
 from trading.linkdesk import CONSENT_NS, LinkDesk
@@ -346,6 +348,33 @@ async def test_keys_are_rotated_while_tokens_are_refreshed(office: Office) -> No
     office.file.write_text(json.dumps({"keys": new}))
     for link in links[1:]:
         assert (await office.token(link)).access_token.startswith("access-")
+
+
+async def test_a_rotation_that_fails_in_the_middle_is_on_record(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(2):
+        await office.linked()
+    old = json.loads(office.file.read_text())["keys"]
+    office.file.unlink()
+    make_keys(office.file, os.urandom)
+    new = json.loads(office.file.read_text())["keys"]
+    office.file.write_text(json.dumps({"keys": new + old}))
+    rewrapped, done = office.vault.rewrapped, list[SealedSecret]()
+
+    async def once(secret: SealedSecret) -> SealedSecret:
+        if done:
+            raise KeyUnavailable("the keeper is away")
+        done.append(secret)
+        return await rewrapped(secret)
+
+    monkeypatch.setattr(office.vault, "rewrapped", once)
+    with pytest.raises(KeyUnavailable):
+        await rotate(office.store, office.vault, "ann")
+
+    _, act = (await office.store.audit.records(ACTS, 0, 50))[-1]
+    assert (act["kind"], act["user_id"]) == ("ROTATE_KEYS", "ann")
+    assert act["detail"] == f"1 secrets are under local {new[0]['kid']} now"
 
 
 async def test_a_secret_in_another_links_place_does_not_open(office: Office) -> None:
