@@ -118,15 +118,14 @@ def test_one_wrong_ledger_among_a_thousand_accounts_that_trade_is_found(house: H
     with trading(clients):
         until(lambda: house.query(TRADED)[0]["count"] == len(ACCOUNTS), 2 * BOUND_S)
         house.query(f"UPDATE positions SET net_qty = net_qty + 1 WHERE account_id = '{WRONG}'")
-        until(lambda: house.query(HELD))
+        until(lambda: any(WHY in each["detail"] for each in house.query(BREAKS)))
 
-    assert [(each["id"], each["trading_state"]) for each in house.query(HELD)] == [
-        (WRONG, "REDUCING")
-    ]
-    [found] = house.query("SELECT account_id, detail FROM breaks")
-    assert found["account_id"] == WRONG
-    assert "net_qty=2 recomputed=1" in found["detail"]
+    # The broker's own position, which is compared more rarely, may tell of the same.
+    assert {each["account_id"] for each in house.query(BREAKS)} == {WRONG}
+    assert [tuple(each.values()) for each in house.query(HELD)] == [(WRONG, "REDUCING")]
 
 
+WHY = "EXPOSURE: symbol=AAPL@XNAS net_qty=2 recomputed=1"
+BREAKS = "SELECT account_id, detail FROM breaks"
 TRADED = "SELECT count(DISTINCT account_id) AS count FROM fills"
 HELD = "SELECT id, trading_state FROM accounts WHERE trading_state <> 'ACTIVE'"
