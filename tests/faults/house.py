@@ -170,7 +170,10 @@ class House:
     def add_account(self, account_id: str, cash: str) -> None:
         """Add an account like `equity`, as an operator does beside the gateways."""
         self.opening[AccountID(account_id)] = Decimal(cash)
-        arguments = ("account", "add", account_id, "--cash", cash)
+        self.command("account", "add", account_id, "--cash", cash)
+
+    def command(self, *arguments: str) -> str:
+        """Run a command of ours beside the gateways, and return what it prints."""
         ran = subprocess.run(
             [sys.executable, "-m", "gateway.cli", *arguments],
             env=environment(
@@ -185,7 +188,8 @@ class House:
             text=True,
             timeout=START_S,
         )
-        assert ran.returncode == 0, ran.stderr
+        assert ran.returncode == 0, ran.stdout + ran.stderr
+        return ran.stdout
 
     def limit(self, gateway: Gateway, name: str, value: str, account: str = "equity") -> Any:
         """Have a risk officer set an account's limit, and return the answer."""

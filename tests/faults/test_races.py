@@ -250,6 +250,9 @@ def test_after_a_tightening_is_acknowledged_nothing_is_admitted_by_the_limit_bef
     assert (True, True) not in outcomes
     assert {(False, True), (True, False)} <= set(outcomes)
     house.balanced()
+    # Whichever process decided, and by which of the two versions: each decision is its inputs'.
+    decided = house.query("SELECT count(*) AS count FROM decisions")[0]["count"]
+    assert f"{decided} decisions" in house.command("risk", "replay")
 
 
 ADMITTED = (
