@@ -137,6 +137,19 @@ async def test_outside_hears_of_reports_and_states_alone(
     assert (reports.routing_key, reports.type) == ("reports", "reports")
     assert reports.content_type == "application/json"
     assert reports.delivery_mode == aio_pika.DeliveryMode.PERSISTENT
+    assert reports.headers == {"database": "ours"}
+
+
+async def test_a_message_bears_the_trace_that_it_is_published_in(
+    world: World, channel: AbstractChannel
+) -> None:
+    async with running(world, "one") as one:
+        body = encode(StateChanges((change(1),)))
+        await one.bus.publish(Channel.STATES, body, "00-trace-span-01")
+        await one.bus.publish(Channel.STATES, body)
+        traced, untraced = await taken(channel, world.topology.outside, 2)
+    assert traced.headers == {"database": "ours", "traceparent": "00-trace-span-01"}
+    assert untraced.headers == {"database": "ours"}
 
 
 async def test_what_is_refused_again_and_again_is_laid_aside(
