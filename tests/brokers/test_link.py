@@ -268,3 +268,29 @@ async def test_events_are_read_however_they_are_cut() -> None:
             yield part
 
     assert [each async for each in events(parts())] == [None, b'{"a":1}', b"x\ny"]
+
+
+def test_who_is_turned_away_without_a_word_waits_as_long_as_that_broker_wants() -> None:
+    clock = FakeClock()
+    budget = Budget(clock, limit=5000, window_s=3600, reserve=500, bar_s=3600)
+    budget.spend(Urgency.ORDER)
+    assert budget.refused({}).retry_after_s == 3600
+    clock.time += 3599 * SECOND
+    with pytest.raises(RateLimited):
+        budget.spend(Urgency.CANCEL)
+    clock.time += SECOND
+
+    budget.spend(Urgency.CANCEL)
+
+
+async def test_what_is_secret_is_asked_and_not_logged(tmp_path: Path) -> None:
+    async with linked(tmp_path) as (peer, http):
+        answer = await http.ask("/token", {"password": "made-up"}, is_secret=True)
+
+        assert (answer.body, peer.heard[0].endswith(b'{"password":"made-up"}')) == (EXACT, True)
+        assert peer.heard[0].startswith(b"POST /token")
+    lines = [json.loads(line) for line in (tmp_path / "wire.jsonl").read_text().splitlines()]
+    assert [(line["what"], line["text"]) for line in lines] == [
+        ("POST /token", ""),
+        ("200 POST /token", ""),
+    ]
