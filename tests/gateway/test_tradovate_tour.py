@@ -5,9 +5,7 @@ triggered, of which it does not tell. One log-in serves both accounts.
 """
 
 import json
-import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
 
@@ -18,15 +16,8 @@ from gateway.system import SystemClock
 from tests.faults.services import database, found
 from tests.gateway import test_tour as tour
 from tests.gateway.client import Client, eventually
-from tests.gateway.process import (
-    DRAWBRIDGE,
-    STOP_S,
-    Running,
-    drawbridge,
-    environment,
-    free_port,
-    running,
-)
+from tests.gateway.process import Running, drawbridge, running
+from tests.gateway.simulator import simulated
 from tests.gateway.tokens import minted
 
 pytestmark = pytest.mark.services
@@ -50,31 +41,6 @@ test_cursor = tour.test_a_cursor_beyond_the_log_is_refused
 test_followed = tour.test_positions_accounts_quotes_and_states_can_be_followed
 
 ACCOUNTS = "equity=SIM1000001,futures=SIM1000002"
-
-
-@contextmanager
-def simulated(folder: Path, *options: object) -> Iterator[str]:
-    """Run a simulator of Tradovate; give its address. It is ended by its own process."""
-    port, log = free_port(), folder / "simulator.log"
-    command = (DRAWBRIDGE, "simulate", "tradovate", "--port", port, "--data", folder / "simulator")
-    with log.open("w") as errors:
-        process = subprocess.Popen(
-            [*map(str, command), *map(str, options)],
-            env=environment(),
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            text=True,
-        )
-    assert process.stdout is not None
-    try:
-        assert "is open" in process.stdout.readline(), log.read_text()
-        yield f"http://127.0.0.1:{port}"
-        process.terminate()
-        assert process.wait(STOP_S) == 0, log.read_text()
-    finally:
-        process.kill()
-        process.wait(STOP_S)
-        process.stdout.close()
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +70,7 @@ def goods() -> Iterator[tour.Goods]:
 def access(folder: Path, goods: tour.Goods) -> Iterator[dict[str, str]]:
     """Run a simulator, whose tokens last for seconds; say how it is reached, as settings."""
     # More requests than Tradovate allows in an hour, which the tour does not take.
-    with simulated(folder, "--rate-limit", 100_000, "--token-life", 20) as url:
+    with simulated("tradovate", folder, "--rate-limit", 100_000, "--token-life", 20) as url:
         yield {
             "broker": "tradovate",
             "broker_url": url,
