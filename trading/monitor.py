@@ -145,7 +145,7 @@ class Monitor:
 
     async def _remember(self, moved: Sequence[AccountID]) -> None:
         """Keep the begin and the peak of equity in the account's row, where risk finds them too."""
-        for accounts in batched(moved, _LOCKED_AT_ONCE, strict=False):
+        for accounts in batched(moved, _LOCKED_AT_ONCE):
             try:
                 await self._observe(frozenset(accounts))
             except StoreBusy as error:
