@@ -97,6 +97,7 @@ def test_another_distribution_can_bring_a_stage(monkeypatch: pytest.MonkeyPatch)
 def test_the_report_in_the_document_is_of_these_cases_and_adapters() -> None:
     cases, document = numbered(), DOCUMENT.read_text()
     passed = {(number, name): "passed" for number in cases for name in STAGES}
-    wanted = placed(document, table(cases, list(STAGES), passed)).replace("| no |", "| pass |")
+    # What an adapter does not offer, the run alone can tell.
+    wanted = placed(document, table(cases, list(STAGES), passed))
 
-    assert document.replace("| no |", "| pass |") == wanted
+    assert document.replace(" no |", " pass |") == wanted.replace(" no |", " pass |")
