@@ -23,7 +23,13 @@ from trading.instrument import Catalogue
 from trading.ports import Broker, Environment
 
 KEY = Credentials("SIMKEY", "made-up-secret")
-HASTY = Timeouts(pool_s=0.5, connect_s=0.5, write_s=0.5, read_s=0.3)
+PATIENT = Timeouts(pool_s=10, connect_s=10, write_s=10, read_s=10)
+HASTY = Timeouts(pool_s=10, connect_s=10, write_s=10, read_s=0.3)
+
+
+def timeouts(faults: FaultScript | None) -> Timeouts:
+    """Wait briefly for answers, where some are never to come."""
+    return HASTY if faults is not None and faults.faults else PATIENT
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +40,7 @@ class Alpaca:
     port: int
     folder: Path
     catalogue: Catalogue
+    timeouts: Timeouts = PATIENT
 
     @property
     def url(self) -> str:
@@ -48,7 +55,7 @@ class Alpaca:
             credentials=key,
             account_id=AccountID(account),
             directory=self.folder / "adapter",
-            timeouts=HASTY,
+            timeouts=self.timeouts,
             watermark_s=watermark_s,
             arrival_s=1.0,
         )
@@ -77,7 +84,8 @@ async def simulated(
     simulator = Simulator(venue, catalogue, clock, KEY, replays=replays, rate_limit=rate_limit)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         async with served(simulator, listener):
-            yield Alpaca(simulator, listener.getsockname()[1], folder, catalogue)
+            port = listener.getsockname()[1]
+            yield Alpaca(simulator, port, folder, catalogue, timeouts(faults))
 
 
 class Heard:

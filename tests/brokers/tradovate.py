@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from brokers.faults import FaultScript
+from brokers.link.http import Timeouts
 from brokers.tradovate.broker import TradovateBroker
 from brokers.tradovate.fence import Credentials
 from brokers.tradovate.link import TradovateSettings
 from brokers.tradovate.simulator.simulator import Simulator
 from gateway.system import SystemClock
 from tests.brokers import tradovate_simulator
-from tests.brokers.alpaca import HASTY
+from tests.brokers.alpaca import PATIENT, timeouts
 from tests.brokers.tradovate_simulator import LOGIN
 from trading.ids import AccountID
 from trading.instrument import Catalogue
@@ -31,6 +32,7 @@ class Tradovate:
     port: int
     folder: Path
     catalogue: Catalogue
+    timeouts: Timeouts = PATIENT
 
     @property
     def url(self) -> str:
@@ -43,7 +45,7 @@ class Tradovate:
             "credentials": USER,
             "accounts": {AccountID(account): NUMBER},
             "directory": self.folder / "adapter",
-            "timeouts": HASTY,
+            "timeouts": self.timeouts,
             "watermark_s": 0.3,
             "arrival_s": 1.0,
         }
@@ -63,4 +65,4 @@ async def simulated(
     """Serve a simulator with a journal in this folder."""
     terms = {"rate_limit": 1_000_000} | terms
     async with tradovate_simulator.simulated(folder, catalogue, faults, **terms) as (made, port):
-        yield Tradovate(made, port, folder, catalogue)
+        yield Tradovate(made, port, folder, catalogue, timeouts(faults))
