@@ -43,7 +43,7 @@ run: setup ## Start the gateway; ARGS="--port 8123 --data DIR" passes options on
 test: setup ## Run the fast tests on every core; ARGS passes options to pytest
 	$(BIN)/pytest --numprocesses auto --dist loadfile --no-loadscope-reorder $(ARGS)
 
-test-slow: setup ## Start gateways again and again
+test-slow: setup ## Start gateways and brokers again and again
 	$(BIN)/pytest -m slow $(ARGS)
 
 test-services: setup ## Test against PostgreSQL, RabbitMQ and Redis, where they are found

@@ -38,6 +38,8 @@ from trading.ports import (
     Unavailable,
 )
 
+pytestmark = pytest.mark.slow
+
 A = AccountID("a")
 
 

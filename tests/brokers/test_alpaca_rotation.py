@@ -14,6 +14,8 @@ from tests.brokers.alpaca import KEY, simulated, until
 from tests.brokers.world import catalogue
 from trading.ports import Clock, Environment, Unauthorized
 
+pytestmark = pytest.mark.slow
+
 FRESH = Credentials("SIMFRESH", "another-secret")
 
 

@@ -42,6 +42,8 @@ from trading.ports import (
     Unavailable,
 )
 
+pytestmark = pytest.mark.slow
+
 LISTED = Catalogue([STOCK, FUTURE])
 A, B = AccountID("a"), AccountID("b")
 BUY = new("w1", Side.BUY, 20, 101, symbol=FUT)

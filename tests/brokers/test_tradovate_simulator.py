@@ -27,6 +27,8 @@ from trading.instrument import Catalogue
 from trading.order import Side
 from trading.quote import Quote
 
+pytestmark = pytest.mark.slow
+
 D = Decimal
 ACCOUNT = 1000001
 HOUR_S = 3600
