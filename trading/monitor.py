@@ -108,7 +108,10 @@ class Monitor:
 
     async def _adopt(self, account: Account, states: TradingStates) -> None:
         """Have what risk has latched on an account's row stand as that account's own state."""
-        if account.trading_state.strictness > states.over(subject_of(account)).strictness:
+        if not _is_latched(account, states):
+            return
+        # Its row is of a later moment than the states. Those that were set meanwhile are no latch.
+        if _is_latched(account, await self.store.scopes.trading_states()):
             reason = f"LATCHED: state={account.trading_state} by risk, in the commit of a refusal"
             await self._tighten(account.id, account.trading_state, reason)
 
@@ -173,3 +176,11 @@ class Monitor:
             if row is None or each.raised_at > row.changed_at:
                 reason = f"OPEN_BREAK: kind={each.kind} detail={each.detail}"
                 await self._tighten(each.account_id, TradingState.REDUCING, reason)
+
+
+def _is_latched(account: Account, states: TradingStates) -> bool:
+    """Whether an account is stricter than its scopes, though it has followed each of them."""
+    covering = states.covering(subject_of(account))
+    newest = max((row.epoch for row in covering), default=0)
+    is_stricter = account.trading_state.strictness > states.over(subject_of(account)).strictness
+    return is_stricter and account.scope_epoch == newest

@@ -1,7 +1,7 @@
 """Monitors: what they see makes an account only reduce, and nothing that they see loosens it."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 import pytest
@@ -25,8 +25,9 @@ from tests.trading.builders import (
 from tests.trading.house import House
 from tests.trading.watched import ACTIVE, HALTED, MINE, REDUCING, Watched
 from trading.account import Position, TradingState
+from trading.books import Books
 from trading.command import SetTradingState
-from trading.control import MassAction
+from trading.control import MassAction, TradingStates
 from trading.execution import Break, BreakKind
 from trading.exposure import Ledger
 from trading.ids import AccountID
@@ -219,6 +220,35 @@ async def test_what_risk_has_latched_outlasts_the_release_of_a_wider_scope() -> 
 
     assert watched.state is REDUCING
     await watched.release()
+    assert watched.state is ACTIVE
+
+
+@pytest.mark.parametrize("is_behind", [True, False])
+async def test_a_halt_that_is_released_between_two_readings_is_no_latch(
+    monkeypatch: pytest.MonkeyPatch, *, is_behind: bool
+) -> None:
+    """The states were read before the halt, or after its release; the account in between."""
+    watched = Watched()
+    scopes = watched.house.store.scopes
+    halt = SetTradingState(state=HALTED, reason="a drill", account_id=ACCOUNT)
+    before = await scopes.trading_states()
+    await watched.house.control.set_trading_state(principal("one"), halt)
+    halted = await watched.monitor.evidence.books([ACCOUNT])
+    assert halted.accounts[ACCOUNT].trading_state is HALTED
+    await watched.release()
+    readings = [before] if is_behind else []
+    now = await scopes.trading_states()
+
+    async def read() -> TradingStates:
+        return readings.pop() if readings else now
+
+    async def seen(_: Collection[AccountID]) -> Books:
+        return halted
+
+    monkeypatch.setattr(scopes, "trading_states", read)
+    monkeypatch.setattr(watched.monitor.evidence, "books", seen)
+    await watched.look()
+
     assert watched.state is ACTIVE
 
 
