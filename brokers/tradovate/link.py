@@ -71,7 +71,7 @@ class TradovateLink:
         settings.directory.mkdir(parents=True, exist_ok=True)
         secrets = settings.credentials.secrets()
         self._log = WireLog(settings.directory / log_name, clock, secrets)
-        self.login = login_of(settings.url, settings.credentials, clock)
+        self.login = login_of(settings.url, settings.credentials, clock, settings.maintenance)
         self.penalties = Penalties(clock)
         http = Http(
             settings.url,

@@ -14,9 +14,11 @@ from dataclasses import dataclass, field
 from typing import Any
 from weakref import WeakValueDictionary
 
+from brokers.instants import format_instant
 from brokers.link.http import Answer, Http
 from brokers.link.wirelog import WireLog
 from brokers.tradovate.fence import Credentials
+from brokers.tradovate.maintenance import Maintenance
 from brokers.tradovate.messages import document, instant, text
 from brokers.tradovate.penalty import Penalties
 from trading.ports import Clock, Unauthorized, Unavailable
@@ -33,6 +35,8 @@ _HOUR_NS = 3600 * _NS_PER_S
 _FAILURES_MAX = 4
 """Log-ins that may fail in an hour: Tradovate shuts an address out after the fifth."""
 
+_NEVER_SHUT = Maintenance()
+
 
 @dataclass(frozen=True, slots=True)
 class Token:
@@ -47,10 +51,13 @@ class Token:
 class Login:
     """The one session of a user in this process."""
 
-    def __init__(self, credentials: Credentials, clock: Clock) -> None:
-        """Ask for nothing yet."""
+    def __init__(
+        self, credentials: Credentials, clock: Clock, maintenance: Maintenance = _NEVER_SHUT
+    ) -> None:
+        """Ask for nothing yet, and for nothing while the calendar has Tradovate shut."""
         self._credentials = credentials
         self._clock = clock
+        self._maintenance = maintenance
         self._penalties = Penalties(clock)
         self._token: Token | None = None
         self._is_spoilt = False
@@ -89,6 +96,7 @@ class Login:
             self._is_spoilt = True
 
     async def _renew(self, http: Http, log: WireLog) -> Token:
+        self._check_open()
         self._penalties.check(_RENEW)
         try:
             answer = await http.ask(self._penalties.path_with_ticket(_RENEW, {}), is_secret=True)
@@ -100,6 +108,7 @@ class Login:
 
     async def _log_in(self, http: Http, log: WireLog) -> Token:
         self._token = None
+        self._check_open()
         self._penalties.check(_LOG_IN)
         self._check_failures()
         body = self._credentials.request()
@@ -111,6 +120,13 @@ class Login:
         except Unauthorized:
             self._failures.append(self._clock.now())
             raise
+
+    def _check_open(self) -> None:
+        """Raise Unavailable in maintenance: a log-in that fails then may count like any other."""
+        if (until := self._maintenance.until(self._clock.now())) is not None:
+            raise Unavailable(
+                f"Tradovate is in maintenance until {format_instant(until)}: it lets nobody in"
+            )
 
     def _check_failures(self) -> None:
         full = len(self._failures) == _FAILURES_MAX
@@ -139,11 +155,11 @@ class Login:
         return self._token
 
 
-def login_of(url: str, credentials: Credentials, clock: Clock) -> Login:
+def login_of(url: str, credentials: Credentials, clock: Clock, maintenance: Maintenance) -> Login:
     """Return this process's log-in of a user at a host, or begin one."""
     key = (url, credentials)
     if (known := _LOGINS.get(key)) is None:
-        known = _LOGINS[key] = Login(credentials, clock)
+        known = _LOGINS[key] = Login(credentials, clock, maintenance)
     return known
 
 

@@ -3,16 +3,17 @@
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from brokers.instants import from_datetime
+from brokers.instants import from_datetime, to_datetime
 from brokers.link.body import encode
 from brokers.link.http import Answer
 from brokers.link.wirelog import WireLog
@@ -170,6 +171,21 @@ async def test_a_token_that_was_not_accepted_is_renewed_or_else_replaced(log: Wi
         "renewaccesstoken",
         "accesstokenrequest",
     ]
+
+
+async def test_nobody_logs_in_while_the_calendar_has_tradovate_shut(log: WireLog) -> None:
+    http, clock = FakeHttp(TOKEN), FakeClock()
+    begins = to_datetime(clock.now()).astimezone(ZoneInfo("America/Chicago"))
+    ends = begins + timedelta(hours=1)
+    shut = Maintenance.read(f"{begins:%a %H:%M}-{ends:%a %H:%M}")
+    login = Login(USER, clock, shut)
+    for _ in range(5):
+        with pytest.raises(Unavailable, match=r"in maintenance until .*: it lets nobody in"):
+            await login.token(http, log)  # type: ignore[arg-type]
+    assert http.asked == []
+
+    clock.time += 3600 * 1_000_000_000
+    assert (await login.token(http, log)).value == "one"  # type: ignore[arg-type]
 
 
 async def test_log_ins_that_fail_stop_before_tradovate_shuts_us_out(log: WireLog) -> None:
