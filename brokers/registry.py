@@ -187,7 +187,9 @@ def _tradovate_settings(surroundings: Surroundings) -> TradovateSettings:
     return TradovateSettings(
         environment=surroundings.environment,
         url=access.url,
-        credentials=TradovateCredentials.read(access.credentials),
+        credentials=MountedKey(
+            access.credentials, TradovateCredentials.read, lambda _: None, surroundings.clock
+        ),
         accounts=access.accounts,
         directory=surroundings.directory,
         data_url=access.data_url or (None if simulated else f"wss://{DATA_HOST}/v1/websocket"),

@@ -47,6 +47,10 @@ class Credentials:
             app_id=mounted(app_id, spaces=True) if app_id.exists() else _APP_ID,
         )
 
+    def now(self) -> Credentials:
+        """Return itself: what is given by hand does not change."""
+        return self
+
     def secrets(self) -> tuple[str, ...]:
         """Return what must be in no log."""
         return (self.password, self.sec)

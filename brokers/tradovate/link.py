@@ -11,6 +11,7 @@ from brokers.instants import SECOND_NS
 from brokers.link.breaker import Breaker
 from brokers.link.budget import Budget
 from brokers.link.http import Http, Timeouts
+from brokers.link.keys import Key
 from brokers.link.wirelog import WireLog
 from brokers.tradovate.client import TradovateClient
 from brokers.tradovate.fence import DATA_HOST, Credentials, check_url
@@ -40,7 +41,7 @@ class TradovateSettings:
 
     environment: Environment
     url: str
-    credentials: Credentials
+    credentials: Key[Credentials]
     accounts: Mapping[AccountID, str | None]
     directory: Path
     data_url: str | None = None
@@ -69,7 +70,7 @@ class TradovateLink:
         self._settings = settings
         self._clock = clock
         settings.directory.mkdir(parents=True, exist_ok=True)
-        secrets = settings.credentials.secrets()
+        secrets = settings.credentials.now().secrets()
         self._log = WireLog(settings.directory / log_name, clock, secrets)
         self.login = login_of(settings.url, settings.credentials, clock, settings.maintenance)
         self.penalties = Penalties(clock)

@@ -16,6 +16,7 @@ from weakref import WeakValueDictionary
 
 from brokers.instants import format_instant
 from brokers.link.http import Answer, Http
+from brokers.link.keys import Key
 from brokers.link.wirelog import WireLog
 from brokers.tradovate.fence import Credentials
 from brokers.tradovate.maintenance import Maintenance
@@ -52,10 +53,14 @@ class Login:
     """The one session of a user in this process."""
 
     def __init__(
-        self, credentials: Credentials, clock: Clock, maintenance: Maintenance = _NEVER_SHUT
+        self, credentials: Key[Credentials], clock: Clock, maintenance: Maintenance = _NEVER_SHUT
     ) -> None:
-        """Ask for nothing yet, and for nothing while the calendar has Tradovate shut."""
+        """Ask for nothing yet, and for nothing while the calendar has Tradovate shut.
+
+        Credentials are taken as they are when one logs in: a session outlasts those that began it.
+        """
         self._credentials = credentials
+        self._tried: Credentials | None = None
         self._clock = clock
         self._maintenance = maintenance
         self._penalties = Penalties(clock)
@@ -110,8 +115,8 @@ class Login:
         self._token = None
         self._check_open()
         self._penalties.check(_LOG_IN)
+        body = self._mended(log).request()
         self._check_failures()
-        body = self._credentials.request()
         given = self._penalties.with_ticket(_LOG_IN, body)
         try:
             answer = await http.ask(_LOG_IN, given, is_secret=True)
@@ -120,6 +125,16 @@ class Login:
         except Unauthorized:
             self._failures.append(self._clock.now())
             raise
+
+    def _mended(self, log: WireLog) -> Credentials:
+        """Return the credentials of now, which are in no log; failures of others do not count."""
+        now = self._credentials.now()
+        if now != self._tried:
+            self._tried = now
+            self._failures.clear()
+            for secret in now.secrets():
+                log.hide(secret)
+        return now
 
     def _check_open(self) -> None:
         """Raise Unavailable in maintenance: a log-in that fails then may count like any other."""
@@ -133,7 +148,7 @@ class Login:
         if full and self._clock.now() - self._failures[0] < _HOUR_NS:
             raise Unauthorized(
                 f"{_FAILURES_MAX} log-ins have failed within an hour, and one more would shut us"
-                " out of Tradovate: mend the credentials, and start anew"
+                " out of Tradovate: mend the credentials"
             )
 
     def _take(self, answer: Answer, log: WireLog) -> Token:
@@ -155,15 +170,17 @@ class Login:
         return self._token
 
 
-def login_of(url: str, credentials: Credentials, clock: Clock, maintenance: Maintenance) -> Login:
+def login_of(
+    url: str, credentials: Key[Credentials], clock: Clock, maintenance: Maintenance
+) -> Login:
     """Return this process's log-in of a user at a host, or begin one."""
-    key = (url, credentials)
+    key = (url, credentials.now().name)
     if (known := _LOGINS.get(key)) is None:
         known = _LOGINS[key] = Login(credentials, clock, maintenance)
     return known
 
 
-_LOGINS: WeakValueDictionary[tuple[str, Credentials], Login] = WeakValueDictionary()
+_LOGINS: WeakValueDictionary[tuple[str, str], Login] = WeakValueDictionary()
 
 
 def _read(answer: Answer) -> Mapping[str, Any]:

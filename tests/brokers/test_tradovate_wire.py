@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -19,6 +20,7 @@ from brokers.link.http import Answer
 from brokers.link.wirelog import WireLog
 from brokers.tradovate import frames
 from brokers.tradovate.client import TradovateClient
+from brokers.tradovate.fence import Credentials
 from brokers.tradovate.maintenance import PUBLISHED, Maintenance
 from brokers.tradovate.messages import (
     FAILURES,
@@ -66,6 +68,10 @@ def log(tmp_path: Path) -> Iterator[WireLog]:
     made = WireLog(tmp_path / "wire.jsonl", FakeClock())
     yield made
     made.close()
+
+
+def logged(folder: Path) -> str:
+    return (folder / "wire.jsonl").read_text()
 
 
 def client(http: FakeHttp, log: WireLog) -> TradovateClient:
@@ -201,6 +207,31 @@ async def test_log_ins_that_fail_stop_before_tradovate_shuts_us_out(log: WireLog
     clock.time += 3600 * 1_000_000_000
     with pytest.raises(Unauthorized, match="Incorrect password"):
         await login.token(http, log)  # type: ignore[arg-type]
+
+
+async def test_a_mended_password_is_tried_at_once_and_in_no_log(
+    log: WireLog, tmp_path: Path
+) -> None:
+    class Mounted:
+        user = USER
+
+        def now(self) -> Credentials:
+            return self.user
+
+    http, mounted = FakeHttp({"errorText": "Incorrect password"}), Mounted()
+    login = Login(mounted, FakeClock())
+    for _ in range(5):
+        with pytest.raises(Unauthorized):
+            await login.token(http, log)  # type: ignore[arg-type]
+    mounted.user = replace(USER, password="mended-password")
+    with pytest.raises(Unauthorized, match="Incorrect password"):
+        await login.token(http, log)  # type: ignore[arg-type]
+
+    assert len(http.asked) == 5
+    assert http.asked[-1][1]["password"] == "mended-password"
+    log.note("sent", "a log-in", b"mended-password")
+    assert "a log-in" in logged(tmp_path)
+    assert "mended-password" not in logged(tmp_path)
 
 
 def test_a_secret_given_later_is_hidden_and_those_of_the_start_stay_so(tmp_path: Path) -> None:
