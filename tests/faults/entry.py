@@ -108,7 +108,7 @@ POINTS: Mapping[str, Point] = {
     "recording": Point(**_IN_SESSION),
     "recorded": Point(**_IN_SESSION, after=True),
     "not-published": Point(
-        of=RabbitBus, method="publish", concerns=lambda _, channel, __: channel is Channel.REPORTS
+        of=RabbitBus, method="publish", concerns=lambda _, channel, *__: channel is Channel.REPORTS
     ),
     "published-not-marked": Point(of=Outbox, method="published", concerns=lambda _, ids: bool(ids)),
     "cancel-claimed": Point(of=RemotePaperBroker, method="cancel"),
