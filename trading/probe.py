@@ -124,8 +124,10 @@ def tell_recorded(probe: Probe, books: Books, at: int) -> None:
 
     Only of orders of which a command has moved on, or that have ended: others may trade for weeks.
     """
+    if not (named := traces(books)):
+        return  # as most often
     moved = {books.commands[each].order_id for each in books.changed_commands}
-    for traceparent, order_id in traces(books):
+    for traceparent, order_id in named:
         order = books.orders[order_id]
         if order_id in moved or not order.is_open:
             reports = sum(report.order_id == order_id for report in books.new_reports)
